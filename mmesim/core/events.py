@@ -29,6 +29,8 @@ class DownloadFinished:
 
     instance: int
     model: int
+    extract_ns: int = 0
+    """How long the extraction took of it."""
 
 
 @dataclass(frozen=True, slots=True)

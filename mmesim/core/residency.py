@@ -1,0 +1,158 @@
+"""The residency table: the only state that control plane and data plane share.
+
+One `COPY` row per (instance, model), row number ``instance * n_models + model``. The control plane writes where a model
+stands (`state`, `tier`, the `_ns` marks of a cold start, the routing lists); the data plane writes what requests did
+(`outstanding`, `last_use_ns`, `uses`, the decayed rate). Policies read. Columns are addressed field first
+(``copies["outstanding"][row]``), so the same source runs compiled and uncompiled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.lifecycle import Residency, advance
+from mmesim.core.types import NONE
+
+COPY = np.dtype([
+    ("state", np.int32),            # Residency
+    ("tier", np.int32),             # Tier of the cold start under way (or of the last one)
+    ("outstanding", np.int32),      # requests sent here and not finished, held ones included
+    ("watch", np.int32),            # 1: tell the controller when outstanding becomes 0
+    ("uses", np.int64),             # requests routed here since the copy became READY (waiters count)
+    ("last_use_ns", np.int64),      # arrival of the last request routed here; kept over unloads
+    ("rate_q16", np.int64),         # decayed count of uses, Q16, half-life RATE_HALF_LIFE_NS; kept over unloads
+    ("rate_at_ns", np.int64),       # time rate_q16 is decayed to
+    ("ready_since_ns", np.int64),
+    ("requested_ns", np.int64),     # the cold start began
+    ("downloaded_ns", np.int64),    # bytes are here (= requested_ns for Tier.DISK)
+    ("extracted_ns", np.int64),     # files are on the disk (= requested_ns for Tier.DISK)
+    ("load_started_ns", np.int64),  # memory is reserved and a load thread works
+], align=True)
+
+MODEL = np.dtype([
+    ("n_ready", np.int32),          # entries of ready[model]
+    ("joining", np.int32),          # instance of the oldest cold start under way on a serving instance; -1: none
+    ("n_copies", np.int32),         # READY + under way, on serving instances
+    ("exists", np.int32),           # 1: the archive is in the prefix
+    ("outstanding", np.int64),
+    ("wish_after_ns", np.int64),    # the router may wish for another copy from then on
+    ("failed_until_ns", np.int64),  # cold requests are refused until then
+], align=True)
+
+INSTANCE = np.dtype([
+    ("serving", np.int32),          # 1: in service and not draining
+    ("draining", np.int32),
+    ("stalled", np.int32),          # > 0: new requests are held although the copy is READY
+    ("zone", np.int32),
+    ("outstanding", np.int64),
+], align=True)
+
+RATE_HALF_LIFE_NS = 600_000_000_000
+"""Half-life of the decayed use count (10 min: a few times a load, much less than a day)."""
+
+
+def decayed(count_q16: int, at_ns: int, now_ns: int) -> tuple[int, int]:
+    """Decay a Q16 count to `now_ns` in whole 1/1024 half-lives: (count_q16, time it is decayed to).
+
+    Integers only, halving exactly and falling linearly inside a half-life, so that every data plane gets the same bits.
+    """
+    steps = ((now_ns - at_ns) << 10) // RATE_HALF_LIFE_NS if now_ns - at_ns < RATE_HALF_LIFE_NS << 6 else 1 << 16
+    if steps == 0:
+        return count_q16, at_ns
+    halves = steps >> 10
+    count_q16 = 0 if halves > 62 else count_q16 >> halves
+    count_q16 -= (count_q16 * (steps & 1023)) >> 11
+    return count_q16, (now_ns if halves > 62 else at_ns + (steps * RATE_HALF_LIFE_NS >> 10))
+
+
+class ResidencyTable:
+    """The shared arrays and the routing lists kept in step with them."""
+
+    def __init__(self, n_models: int, n_instances: int) -> None:
+        self.n_models = n_models
+        self.n_instances = 0
+        self.copies: NDArray[np.void] = np.zeros(0, COPY)
+        self.models: NDArray[np.void] = np.zeros(n_models, MODEL)
+        self.models["joining"] = NONE
+        self.models["exists"] = 1
+        self.instances: NDArray[np.void] = np.zeros(0, INSTANCE)
+        self.ready: NDArray[np.int32] = np.full((n_models, 0), NONE, np.int32)
+        """Instances with a READY, routable copy of each model, ascending; `n_ready` entries of each row count."""
+        self.serving: NDArray[np.int32] = np.zeros(0, np.int32)
+        """Instances in service and not draining, ascending."""
+        self._cold: dict[int, list[int]] = {}
+        """Instances where a cold start of the model is under way, oldest first."""
+        self.grow(n_instances)
+
+    def grow(self, n_instances: int) -> None:
+        """Make room for more instance slots; row numbers of existing copies stay."""
+        more = n_instances - self.n_instances
+        assert more >= 0
+        self.copies = np.concatenate([self.copies, np.zeros(more * self.n_models, COPY)])
+        self.instances = np.concatenate([self.instances, np.zeros(more, INSTANCE)])
+        self.ready = np.hstack([self.ready, np.full((self.n_models, more), NONE, np.int32)])
+        self.n_instances = n_instances
+
+    def row(self, instance: int, model: int) -> int:
+        """Row number of a copy."""
+        return instance * self.n_models + model
+
+    def state(self, instance: int, model: int) -> Residency:
+        """Where the model stands on the instance."""
+        return Residency(int(self.copies["state"][instance * self.n_models + model]))
+
+    def advance(self, instance: int, model: int, cause: str) -> Residency:
+        """Apply one transition of the lifecycle table and keep the routing lists in step."""
+        row = instance * self.n_models + model
+        before = Residency(int(self.copies["state"][row]))
+        after = advance(before, cause)
+        self.copies["state"][row] = after
+        if Residency.READY in (before, after):
+            self._list_ready(model)
+        return after
+
+    def cold_started(self, instance: int, model: int) -> None:
+        """A cold start is under way: requests may join it."""
+        self._cold.setdefault(model, []).append(instance)
+        self._list_cold(model)
+
+    def cold_ended(self, instance: int, model: int) -> None:
+        """The cold start is over, whatever its end."""
+        self._cold[model].remove(instance)
+        if not self._cold[model]:
+            del self._cold[model]
+        self._list_cold(model)
+
+    def is_cold_starting(self, instance: int, model: int) -> bool:
+        """True while a cold start of the model is under way there."""
+        return instance in self._cold.get(model, ())
+
+    def set_serving(self, instance: int, serving: bool) -> None:
+        """Put an instance into, or take it out of, the router's sight."""
+        self.instances["serving"][instance] = serving
+        self.serving = np.flatnonzero(self.instances["serving"]).astype(np.int32)
+        first = instance * self.n_models
+        present = self.copies["state"][first:first + self.n_models] == Residency.READY
+        for model in np.flatnonzero(present):
+            self._list_ready(int(model))
+        for model, where in self._cold.items():
+            if instance in where:
+                self._list_cold(model)
+
+    def _list_ready(self, model: int) -> None:
+        states = self.copies["state"][model::self.n_models]
+        where = np.flatnonzero((states == Residency.READY) & (self.instances["serving"] == 1))
+        self.ready[model, :len(where)] = where
+        self.models["n_ready"][model] = len(where)
+        self._count_copies(model)
+
+    def _list_cold(self, model: int) -> None:
+        serving = self.instances["serving"]
+        self.models["joining"][model] = next((i for i in self._cold.get(model, ()) if serving[i]), NONE)
+        self._count_copies(model)
+
+    def _count_copies(self, model: int) -> None:
+        serving = self.instances["serving"]
+        cold = sum(1 for i in self._cold.get(model, ()) if serving[i])
+        self.models["n_copies"][model] = self.models["n_ready"][model] + cold
