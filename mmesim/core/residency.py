@@ -18,6 +18,7 @@ COPY = np.dtype([
     ("state", np.int32),            # Residency
     ("tier", np.int32),             # Tier of the cold start under way (or of the last one)
     ("outstanding", np.int32),      # requests sent here and not finished, held ones included
+    ("cold", np.int32),             # 1: a cold start is under way here (waits for a thread or memory, downloads, loads)
     ("watch", np.int32),            # 1: tell the controller when outstanding becomes 0
     ("uses", np.int64),             # requests routed here since the copy became READY (waiters count)
     ("last_use_ns", np.int64),      # arrival of the last request routed here; kept over unloads
@@ -114,11 +115,13 @@ class ResidencyTable:
 
     def cold_started(self, instance: int, model: int) -> None:
         """A cold start is under way: requests may join it."""
+        self.copies["cold"][self.row(instance, model)] = 1
         self._cold.setdefault(model, []).append(instance)
         self._list_cold(model)
 
     def cold_ended(self, instance: int, model: int) -> None:
         """The cold start is over, whatever its end."""
+        self.copies["cold"][self.row(instance, model)] = 0
         self._cold[model].remove(instance)
         if not self._cold[model]:
             del self._cold[model]
@@ -126,7 +129,7 @@ class ResidencyTable:
 
     def is_cold_starting(self, instance: int, model: int) -> bool:
         """True while a cold start of the model is under way there."""
-        return instance in self._cold.get(model, ())
+        return bool(self.copies["cold"][self.row(instance, model)])
 
     def set_serving(self, instance: int, serving: bool) -> None:
         """Put an instance into, or take it out of, the router's sight."""

@@ -1,0 +1,1 @@
+"""The data plane: moves every request. See :mod:`mmesim.dataplane.api` for its exact rules."""

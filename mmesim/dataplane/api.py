@@ -1,0 +1,357 @@
+"""The contract of a data plane: what goes in, what comes out, and the exact rules in between.
+
+Two implementations obey it: the compiled kernel (:mod:`mmesim.dataplane.plane`) and an independent reference in plain
+Python objects (``tests/reference``). Driven by the same control plane they must agree bit for bit, so the rules leave
+no freedom. All arithmetic is integer: time in ns, shares, speeds and relative work in Q16 (65536 = 1.0).
+
+**Order.** Events happen in the order (time, class, entity); the classes are, in this order:
+
+0. control (SimPy): everything the control plane does at time t is done before the data plane does anything at t;
+1. *station completion*, entity = station number (2·instance = device, 2·instance + 1 = host CPUs); among jobs that end
+   at one station at one instant: by (tag, start order);
+2. *batch timer*, entity = row number of the copy;
+3. *deadline* of an invocation, entity = order in which invocations were issued;
+4. *client*: a closed-loop user wakes (entity = user number) or a retry is due (entity = n_users + the invocation's
+   serial number);
+5. *arrival* of the open workload, in the order given.
+
+**Invocation.** Issued at t by an arrival, a user or a retry. `serial` numbers issued invocations 0, 1, 2, … in event
+order (a retry is a new invocation with its own serial). In order: count it; admission; routing.
+
+1. *Admission* (skipped for `always`): ``admit(model outstanding, endpoint outstanding, n_ready, serving instances, t)``;
+   refused: THROTTLED. Endpoint outstanding counts every invocation issued, admitted and not finished; the one in
+   question is in neither number.
+2. *Routing, model-aware*: among ``ready[model][:n_ready]`` the copy with the lowest
+   ``score(outstanding, instance outstanding, last_use_ns, uses, draw, t)``; ties: lowest instance. If
+   ``spill_outstanding > 0`` and the chosen copy's outstanding >= it, and n_copies < serving instances, joining == -1
+   and t >= wish_after_ns: stop with WISH(model) first, once per invocation; afterwards route again without wishing.
+   No READY copy: if joining >= 0, the invocation is *held* at that copy (ON ITS WAY); else if t < failed_until_ns:
+   LOAD_FAILED; else if nothing serves: INSTANCE_LOST; else stop with MISS(model, -1); the controller acts (or rejects),
+   then routing starts again for the same invocation.
+3. *Routing, blind*: the lowest score over all serving instances (the copy row's own numbers, whatever its state); then,
+   at the chosen instance: READY: served; cold start under way there (`cold` of the row is
+   1): held; t < failed_until_ns: LOAD_FAILED; else stop with MISS(model, instance), then look again at the same
+   instance. Nothing serves: INSTANCE_LOST.
+   `draw` = ``draw(route_seed, serial, instance)`` of :func:`draw`.
+4. When an invocation is sent to a copy (served or held): copy, model, instance and endpoint outstanding += 1;
+   last_use_ns = t; uses += 1; the rate is decayed to t (:func:`mmesim.core.residency.decayed`), then += 65536. A copy's
+   `uses` is set to 0 by the control plane when its cold start begins. Its *tier* is GPU if the copy was READY, else the
+   copy's `tier`.
+5. READY and ``stalled`` > 0 on the instance: held too (tier stays GPU).
+
+**Held** invocations wait in FIFO order at their copy until `release(instance, model)` sends them, in order, to the host
+stage at that time, or `fail_held` fails them. Their deadline goes on running.
+
+**Host stage.** Demand ``cpu_ns + cpu_per_item_ns·items``; 0 skips the stage. A job of weight 65536 on the instance's CPU
+station. On completion the invocation enters the copy's batch queue.
+
+**Batch queue** (per copy, FIFO). Entering it: if max_queue > 0 and the queue holds max_queue invocations: QUEUE_FULL.
+Then *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and at its timer; it repeats until
+nothing can be launched:
+
+- needs a READY copy (an UNLOADING copy has no requests), running < instance_count, a non-empty queue;
+- first drop from the head, as QUEUE_FULL, invocations with queue_timeout > 0 and t - enqueued > queue_timeout;
+- walk from the head while the sum of items <= max_batch (the head is always taken, even alone above max_batch, and then
+  counts as full). *Full*: the sum reached max_batch, or the next invocation does not fit. *Preferred*: the largest
+  prefix whose sum equals a preferred size;
+- a preferred prefix exists: launch it; else full: launch the walked prefix; else if t - enqueued(head) >=
+  max_queue_delay: launch the walked prefix; else arm the copy's timer for enqueued(head) + max_queue_delay and stop.
+
+A copy has one timer; arming replaces it; it is disarmed when a launch leaves the queue empty. A timer that fires tries
+to launch. Items above the service table's end are served at the last entry plus the last step for each further item.
+
+**Batch demand.** B = sum of items, W = sum over the invocations of items·work_q16;
+``demand_ns = (service_ns[B] * W // B) >> 16``, at least 1, plus first_inference_ns for the first batch after a load. A
+job of weight share_q16 on the device station (``on_cpu``: on the CPU station, weight = share_q16 as given).
+
+**Station**: weighted processor sharing in virtual time. Jobs j of weight w_j run at one common speed
+``speed = (65536 * capacity // max(capacity, sum w)) * factor >> 16 * inter[n] >> 16`` evaluated left to right, at least
+1, where n is the number of jobs, capacity is in Q16 (device 65536, CPU vcpus·65536), `factor` is set by `set_speed`
+(default 65536), and ``inter[n] = 65536 * 65536 // (65536 + k_q16 * (n - 1))`` on the device, 65536 on the CPU. Virtual
+time V (Q16 ns) starts at 0 with each busy period; over dt at constant speed V += dt·speed. A job of demand d started at
+V has tag V + (d << 16); the station's next completion is at t + ceil((tag_min - V) / speed), and at a completion event
+every job with tag <= V leaves, in order (tag, start order). When a batch has completed: its invocations complete, in
+queue order, then the copy tries to launch. Everything that starts at t starts after V is brought to t.
+
+**Completion** of an invocation whose service ends at t: the caller sees it at t + overhead_ns(model), latency = that -
+issue time. All outstanding counters -= 1 at t. If then copy.watch == 1 and copy.outstanding == 0: stop with IDLE; if the
+instance is draining and its outstanding is 0: stop with INSTANCE_IDLE (IDLE first). Stops happen after the whole
+station event (all its completions and launches) has been processed, in that order of happening.
+
+**Deadline** at issue + timeout_ns: a *held* invocation ends now, MODEL_NOT_READY; one further on is *abandoned*: it ends
+now, for the caller, as TIMEOUT; the server goes on (it keeps its place and its outstanding counts until served, then
+disappears silently). A service end at the very deadline counts as in time; the caller's overhead is not part of it.
+
+**Failure** at t is seen by the caller at t (a fail of any kind has no overhead). Failures of sent invocations decrement
+the outstanding counters as completions do (not for abandoned ones, until they are served).
+
+**Clients.** After an answer or a final failure a user thinks: wakes at (seen time) + think of this draw; at wake, if
+t >= stop_ns[user] the user ends, else it issues an invocation with its next draw. A user first wakes at start_ns.
+*Retries*: attempt k (1-based) of attempts failed with an http status in the retry set and k < attempts: due again at
+t + pause, ``pause = backoff_ns(k) - ((backoff_ns(k) * jitter_q16 >> 16) * (draw(retry_seed, serial, k) >> 46) >> 16)``.
+The new invocation keeps model, items, work and the time of the first attempt; its deadline and latency run anew.
+
+**Host work** (extraction): `start_work` puts a job of weight 65536 and given demand on the CPU station; its end stops
+the plane with WORK_DONE(token), like the other stops after the whole station event.
+
+**Interval counters** are exact integers, see :class:`Counters`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
+from mmesim.core.residency import ResidencyTable
+from mmesim.core.types import NONE, Failure
+from mmesim.workload.types import ArrivalSource, ClosedLoop
+
+ONE_Q16 = 1 << 16
+
+
+def draw(seed: int, serial: int, which: int) -> int:
+    """A random number in [0, 2^62): the finaliser of splitmix64 over three integers, modulo 2^64.
+
+    Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    """
+    mask = (1 << 64) - 1
+    z = (seed + (serial + 1) * 0x9E3779B97F4A7C15 + (which + 1) * 0xD1B54A32D192ED03) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return (z ^ (z >> 31)) >> 2
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """How one model is served: times in ns, shares in Q16."""
+
+    service_ns: NDArray[np.int64]
+    """Device demand of a batch of b items at index b, 1..len-1; index 0 is unused."""
+    share_q16: int = ONE_Q16
+    """Share of the device a running batch wants (on_cpu: vCPUs in Q16)."""
+    on_cpu: bool = False
+    cpu_ns: int = 0
+    cpu_per_item_ns: int = 0
+    overhead_ns: int = 0
+    max_batch: int = 1
+    instance_count: int = 1
+    preferred: tuple[int, ...] = ()
+    max_queue_delay_ns: int = 0
+    max_queue: int = 0
+    queue_timeout_ns: int = 0
+    first_inference_ns: int = 0
+
+
+@dataclass(frozen=True)
+class RetrySpec:
+    """Client retries: pause before attempt k+1 is ``backoff_ns * factor_q16^(k-1)`` (see `backoff`), less jitter."""
+
+    attempts: int = 1
+    backoff_ns: int = 500_000_000
+    factor_q16: int = 2 * ONE_Q16
+    jitter_q16: int = ONE_Q16
+    on_status: tuple[int, ...] = (429, 503)
+
+    def backoff(self, attempt: int) -> int:
+        """Full pause after failed attempt `attempt` (1-based), at most an hour."""
+        pause = self.backoff_ns
+        for _ in range(attempt - 1):
+            pause = min(pause * self.factor_q16 >> 16, 3_600_000_000_000)
+        return pause
+
+
+@dataclass(frozen=True)
+class PlaneSpec:
+    """Everything a data plane is built from."""
+
+    services: tuple[ServiceSpec, ...]
+    """One a model; models that share a profile share the `service_ns` array object."""
+    cpu_capacity_q16: int
+    """vCPUs of an instance, Q16."""
+    interference_q16: int = 0
+    timeout_ns: int = 60_000_000_000
+    retry: RetrySpec = field(default_factory=RetrySpec)
+    route_seed: int = 0
+    retry_seed: int = 0
+    record_requests: bool = False
+
+
+class Stop(IntEnum):
+    """Why `advance` came back."""
+
+    HORIZON = 0
+    """Everything before the horizon is done; the plane stands at the horizon."""
+    MISS = 1
+    WISH = 2
+    IDLE = 3
+    INSTANCE_IDLE = 4
+    WORK_DONE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A stop of the data plane at `time_ns` (<= horizon)."""
+
+    stop: Stop
+    time_ns: int
+    instance: int = NONE
+    model: int = NONE
+    token: int = NONE
+
+
+class Reason(IntEnum):
+    """Where a completed invocation's time went; the parts of one invocation add up to its latency exactly."""
+
+    DOWNLOAD = 0
+    """Held: the archive was on its way (waiting for a download thread included)."""
+    EXTRACT = 1
+    ROOM = 2
+    """Held: waited for memory (victims unloading) and for a load thread."""
+    LOAD = 3
+    STALL = 4
+    """Held for another reason: admission stalled by an unload, or the READY copy not yet dispatched."""
+    HOST_CPU = 5
+    QUEUE = 6
+    """In the batch queue while no execution instance was free."""
+    BATCH_WAIT = 7
+    """In the batch queue although one was free: waiting for company (max_queue_delay)."""
+    COMPUTE = 8
+    """The batch's own demand."""
+    CONTENTION = 9
+    """What sharing the device added to it (actual minus demand)."""
+    OVERHEAD = 10
+    """Network and front end."""
+
+
+N_TIERS = 3
+N_FAILURES = len(Failure)
+N_REASONS = len(Reason)
+
+ENDPOINT_COUNTERS = np.dtype([
+    ("invocations", np.int64),
+    ("retries", np.int64),                      # of the invocations, those with attempt > 1
+    ("completions", np.int64),                  # answered in time
+    ("failures", np.int64, (N_FAILURES,)),      # by Failure; index 0 unused
+    ("tiers", np.int64, (N_TIERS,)),            # completions by Tier
+    ("latency_ns", np.int64),                   # sum over completions
+    ("reasons_ns", np.int64, (N_REASONS,)),     # sums over completions
+    ("tier_latency_ns", np.int64, (N_TIERS,)),
+    ("loading_wait_ns", np.int64),              # sum over completions of DOWNLOAD + EXTRACT + ROOM + LOAD
+    ("in_flight_ns", np.int64),                 # integral over time of the number of invocations issued and not ended for the caller, up to service end (overhead excluded)
+    ("batches", np.int64),
+    ("batch_items", np.int64),
+])
+INSTANCE_COUNTERS = np.dtype([
+    ("invocations", np.int64),                  # sent to it
+    ("completions", np.int64),
+    ("device_busy", np.int64),                  # integral of min(capacity, sum of weights), Q16·ns
+    ("cpu_busy", np.int64),                     # the same for the CPU station
+    ("device_jobs_ns", np.int64),               # integral of the number of running batches
+    ("batches", np.int64),
+])
+MODEL_COUNTERS = np.dtype([
+    ("invocations", np.int64),
+    ("completions", np.int64),
+    ("failures", np.int64),
+    ("tiers", np.int64, (N_TIERS,)),
+    ("latency_ns", np.int64),
+    ("batches", np.int64),
+    ("batch_items", np.int64),
+])
+
+REQUEST_RECORD = np.dtype([
+    ("serial", np.int64), ("attempt", np.int32), ("user", np.int32),
+    ("model", np.int32), ("instance", np.int32),                    # instance -1: never sent
+    ("tier", np.int32), ("failure", np.int32),                      # tier -1: never sent
+    ("items", np.int32), ("batch_items", np.int32),                 # batch_items 0: never launched
+    ("issued_ns", np.int64), ("first_issued_ns", np.int64), ("latency_ns", np.int64),
+    ("reasons_ns", np.int64, (N_REASONS,)),                         # zeros for failures
+])
+
+# Latency sketch: values in units of 512 ns; below 64 units exact, above 64 buckets per octave; relative error <= 1/128.
+SKETCH_UNIT_BITS = 9
+SKETCH_SUB_BITS = 6
+SKETCH_BUCKETS = 64 * 28
+"""Covers up to 2^33 units = 73 minutes; what is above falls into the last bucket."""
+
+
+def sketch_bucket(latency_ns: int) -> int:
+    """Bucket of a latency: units below 64 one by one, then 64 equal steps in each octave."""
+    units = latency_ns >> SKETCH_UNIT_BITS
+    if units < 64:
+        return units
+    octave = units.bit_length() - 1 - SKETCH_SUB_BITS
+    return min(SKETCH_BUCKETS - 1, (octave << SKETCH_SUB_BITS) + (units >> octave))
+
+
+@dataclass
+class Counters:
+    """What happened since the last `take`: exact integers, plus the latency sketch of completions by tier."""
+
+    since_ns: int
+    until_ns: int
+    endpoint: NDArray[np.void]
+    """0-d array of ENDPOINT_COUNTERS."""
+    instances: NDArray[np.void]
+    """(instance slots,) of INSTANCE_COUNTERS."""
+    sketch: NDArray[np.int64]
+    """(N_TIERS, SKETCH_BUCKETS): completions by latency."""
+
+
+class DataPlane(Protocol):
+    """What the engine drives. `table` is shared with the controller; both read its arrays anew at each call."""
+
+    table: ResidencyTable
+    now_ns: int
+
+    def advance(self, horizon_ns: int) -> Stopped:
+        """Run events strictly before `horizon_ns`. After MISS or WISH the invocation is pending and routed again at
+        the next call; stops that happened together are given one by one."""
+
+    def reject_pending(self, failure: Failure) -> None:
+        """The pending invocation of the last MISS ends with this failure."""
+
+    def release(self, instance: int, model: int) -> None:
+        """Send the held invocations of a READY, not stalled copy to the host stage, in order."""
+
+    def fail_held(self, instance: int, model: int, failure: Failure) -> None:
+        """All invocations held at a copy fail."""
+
+    def fail_instance(self, instance: int, failure: Failure) -> None:
+        """Everything sent to an instance fails (order: serial), its stations are cleared, its timers disarmed, its
+        host work dropped without WORK_DONE, its speeds reset; all its outstanding counts become 0."""
+
+    def set_speed(self, instance: int, device_q16: int, cpu_q16: int) -> None:
+        """Factors of the two stations' speed (Q16, 1..65536)."""
+
+    def start_work(self, instance: int, demand_ns: int) -> int:
+        """Put host work of so much vCPU time on the instance; returns its token (0, 1, 2, …)."""
+
+    def grow_instances(self) -> None:
+        """The table has more instance slots than before."""
+
+    def take(self) -> Counters:
+        """Counters since the last take, integrals brought to `now_ns`. At most 30 simulated minutes apart."""
+
+    def take_records(self) -> NDArray[np.void]:
+        """REQUEST_RECORD rows since the last call, in order of ending; empty unless `record_requests`."""
+
+    def model_counters(self) -> NDArray[np.void]:
+        """(models,) of MODEL_COUNTERS since the start (or since `reset_totals`)."""
+
+    def model_sketches(self) -> NDArray[np.uint32]:
+        """(models, SKETCH_BUCKETS) completions by latency since the start (or since `reset_totals`)."""
+
+    def reset_totals(self) -> None:
+        """Forget model counters and sketches: the warm-up is over."""
+
+    def in_flight(self) -> int:
+        """Invocations issued and not ended for the caller (their service end or failure is still to come)."""
+
+    def idle(self) -> bool:
+        """True when nothing is left to happen: no arrival, client, request or work."""
