@@ -10,7 +10,7 @@ its bounds:
 | exponential | 1 | |
 | lognormal | any | sigma^2 = ln(1 + cv^2), mu = ln(mean) - sigma^2 / 2 |
 | gamma | any | shape 1 / cv^2; cv = 1 / sqrt(k) is Erlang-k |
-| hyperexponential | >= 1 | two phases, balanced means: p = (1 + sqrt((cv^2-1)/(cv^2+1)))/2, rates 2p, 2(1-p) |
+| hyperexponential | >= 1 | two phases, balanced: p = (1 + sqrt((cv^2-1)/(cv^2+1)))/2, rates 2p, 2(1-p) |
 
 Draws are taken one after another from the generator, so n draws at once are the same numbers as n draws one
 by one.

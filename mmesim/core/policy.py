@@ -237,3 +237,16 @@ class AutoscalingPolicy(Policy, ABC):
     def bounds(self, now_ns: int) -> tuple[int | None, int | None]:
         """Hook: (min, max) that replace the endpoint's from now on; None keeps one."""
         return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies of one endpoint."""
+
+    routing: RoutingPolicy
+    placement: PlacementPolicy
+    gpu_eviction: EvictionPolicy
+    disk_eviction: EvictionPolicy
+    prewarm: PrewarmPolicy
+    admission: AdmissionPolicy
+    autoscaling: tuple[AutoscalingPolicy, ...] = ()

@@ -14,7 +14,7 @@ import numpy as np
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """The generator called `names` (``"arrivals"`` or ``"client", 17``) of a run with this `seed`, at its start."""
+    """The generator called `names`, e.g. ``"arrivals"`` or ``"client", 17``, of a run with this `seed`."""
     return np.random.Generator(np.random.Philox(key=_key(seed, *names)))
 
 
