@@ -90,19 +90,21 @@ class _Quantity:
         """The number as it is written in a settings file."""
         return f"{number:.15g}{self.unit}" if self.unit else number
 
-    def schema(self, units: Iterable[str]) -> WithJsonSchema:
+    def schema(self, units: Iterable[str]) -> dict[str, Any]:
         """JSON Schema: a number and one of the units, or a plain number where none is needed."""
         one_of = "|".join(re.escape(unit) for unit in units)
         compound = r"|(\d+(\.\d+)?(d|h|m|s)\s*){2,}" if self.unit == "s" else ""
         text = {"type": "string", "pattern": rf"^\s*({_NUMBER}\s*({one_of}){compound})\s*$"}
         bare = {"const": 0} if self.unit else {"type": "number", "minimum": 0, "maximum": 1}
-        return WithJsonSchema({"anyOf": [text, bare], "examples": self.example.split(" or ")})
+        return {"anyOf": [text, bare], "examples": self.example.split(" or ")}
 
 
 _DURATION = _Quantity("duration", "s", "3660d", "90s or 250ms or 1h30m", parse_duration_s)
 """At most ten years: far beyond any run, and far inside int64 nanoseconds."""
 _SIZE = _Quantity("size", "B", "1e6TiB", "250MB or 24GiB", parse_bytes)
 _RATE = _Quantity("data rate", "B/s", "1e6GB/s", "1.5Gbps or 87MB/s", parse_rate_bps)
+DURATION_TEXT = _DURATION.schema(DURATION_UNITS)
+"""JSON Schema of a duration."""
 _FRACTION = _Quantity("fraction", "", "1", "0.1% or 0.001", parse_fraction)
 
 
@@ -111,15 +113,16 @@ def _read_bytes(value: Any) -> int:
 
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(_DURATION.read), PlainSerializer(_DURATION.written),
-                                _DURATION.schema(DURATION_UNITS)]
+                                WithJsonSchema(DURATION_TEXT)]
 """Seconds, written with a unit."""
 Bytes: TypeAlias = Annotated[int, BeforeValidator(_read_bytes), PlainSerializer(_SIZE.written),
-                             _SIZE.schema(BYTE_UNITS)]
+                             WithJsonSchema(_SIZE.schema(BYTE_UNITS))]
 """Bytes, written with a unit."""
 Rate: TypeAlias = Annotated[float, BeforeValidator(_RATE.read), PlainSerializer(_RATE.written),
-                            _RATE.schema(RATE_UNITS)]
+                            WithJsonSchema(_RATE.schema(RATE_UNITS))]
 """Bytes per second, written with a unit."""
-Fraction: TypeAlias = Annotated[float, BeforeValidator(_FRACTION.read), _FRACTION.schema(("%",))]
+Fraction: TypeAlias = Annotated[float, BeforeValidator(_FRACTION.read),
+                                WithJsonSchema(_FRACTION.schema(("%",)))]
 """0 to 1, written as a percentage or a plain number."""
 
 
