@@ -63,7 +63,7 @@ class ArrivalSource(Protocol):
 
 
 class ClosedLoop(Protocol):
-    """Closed-loop clients: each sends its first request when it starts, the next a think time after each answer."""
+    """Closed-loop clients: each sends a request when it starts, and the next a think time after an answer."""
 
     n_users: int
     items: int
@@ -160,7 +160,7 @@ class TraceSpec:
 
     file: Path
     kind: str = "auto"
-    """requests (timestamp_s, model[, items, work]) | minute_counts (minute, model, count) | auto: by columns"""
+    """requests (timestamp_s, model[, items, work]) | minute_counts (minute, model, count) | auto"""
     expand: str = "uniform"
     """minute_counts: uniform (anywhere in its minute) | poisson (the count is a rate) | even (equal gaps)"""
     map: str = "round_robin"

@@ -1,0 +1,152 @@
+"""From the specs to a source of requests: the workload's own composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.streams import stream
+from mmesim.errors import InputError, Problem, alternatives
+from mmesim.units import ns, seconds
+from mmesim.workload.clients import StagedClients
+from mmesim.workload.combine import Chunked, Chunks, before, merged
+from mmesim.workload.counts import MINUTE_NS, CountTable, expanded_times
+from mmesim.workload.popularity import NOBODY, Chooser, Epoch, epochs
+from mmesim.workload.processes import Times, gaps_of, renewal
+from mmesim.workload.rates import MINUTE_S, PiecewiseRate, rate_of, steps
+from mmesim.workload.trace import trace_chunks
+from mmesim.workload.tracefile import COUNTS, TraceFile
+from mmesim.workload.types import (
+    CHUNK,
+    Arrivals,
+    ArrivalSource,
+    ArrivalSpec,
+    ClosedLoop,
+    SurgeSpec,
+    WorkloadModel,
+    WorkloadSpec,
+)
+from mmesim.workload.work import Works
+
+
+def build_arrivals(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int, duration_ns: int,
+                   chunk: int = CHUNK) -> ArrivalSource:
+    """All open requests of [0, duration_ns): generated or from the trace, and the surges.
+
+    Times depend on seed and arrival settings only; models on seed, popularity and times. Raises InputError on
+    files, names and patterns that are wrong.
+    """
+    check(spec, models)
+    if spec.trace is not None:
+        return Chunked(before(trace_chunks(spec.trace, models, spec.items, seed), duration_ns))
+    if spec.arrivals.use == "none":
+        return Chunked(iter(()))
+    schedule = epochs(spec.popularity, models, seed, duration_ns)
+    chooser = Chooser(schedule, spec.session_repeat, stream(seed, "popularity"), stream(seed, "sessions"))
+    times = _times(spec.arrivals, seed, duration_ns, chunk)
+    base = _requests(times, chooser, Works(models, seed), spec.items)
+    surges = [_surge(spec, index, models, seed, duration_ns) for index in range(len(spec.surges))]
+    return Chunked(merged([base, *surges]))
+
+
+def build_closed_loop(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int) -> ClosedLoop:
+    """The closed-loop clients of `spec.clients`. Raises InputError on wrong names."""
+    assert spec.clients is not None
+    check(spec, models)
+    return StagedClients(spec, models, seed)
+
+
+def check(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> None:
+    """Raises InputError on combinations and patterns that cannot be served, all at once."""
+    problems = [_no_match(index, surge, models) for index, surge in enumerate(spec.surges)
+                if not matching(surge, models).any()]
+    if spec.surges and (spec.trace is not None or spec.arrivals.use == "none"):
+        problems.append(Problem("a surge multiplies the rate of `arrivals`, and there is none",
+                                path="workload.surges", hint="leave out surges, or use arrivals with a rate"))
+    if spec.clients is not None and spec.popularity.use == "drifting":
+        problems.append(Problem("closed-loop clients choose by a popularity that stands still",
+                                path="workload.popularity", hint="use zipf, uniform or explicit"))
+    if problems:
+        raise InputError(problems)
+
+
+def matching(surge: SurgeSpec, models: Sequence[WorkloadModel]) -> NDArray[np.bool_]:
+    """Which models a surge is about."""
+    return np.array([fnmatchcase(model.name, surge.models) for model in models], dtype=bool)
+
+
+def surge_rate(surge: SurgeSpec, base: PiecewiseRate, schedule: Iterator[Epoch],
+               members: NDArray[np.bool_]) -> PiecewiseRate:
+    """Rate that a surge adds: (factor - 1) times the rate of its models, while it lasts."""
+    parts = [epoch for epoch in schedule if epoch.end_ns > ns(surge.at_s)]
+    edges = np.array([seconds(epoch.start_ns) for epoch in parts] + [seconds(parts[-1].end_ns)])
+    factors = np.array([(surge.factor - 1) * epoch.shares[members].sum() for epoch in parts])
+    return base.scaled(edges, factors).scaled(
+        np.array([surge.at_s, min(surge.at_s + surge.for_s, edges[-1])]), np.ones(1))
+
+
+def arrival_rate(spec: ArrivalSpec, seed: int, duration_ns: int) -> PiecewiseRate:
+    """The rate on [0, duration_ns) of any kind of generated arrivals; counts per minute are a rate of their own."""
+    if spec.use != "minute_counts":
+        return rate_of(spec, seed, seconds(duration_ns))
+    totals = _totals(spec)
+    edges = np.arange(len(totals) + 1) * MINUTE_S
+    return steps(edges, totals / MINUTE_S)
+
+
+def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:
+    if spec.use == "minute_counts":
+        totals = _totals(spec)
+        table = CountTable(np.arange(len(totals)), np.zeros(len(totals), np.int32), totals)
+        return expanded_times(table, spec.expand, duration_ns, seed, "arrivals")
+    gaps = gaps_of(spec, stream(seed, "arrivals"))
+    return renewal(rate_of(spec, seed, seconds(duration_ns)), gaps, duration_ns, chunk)
+
+
+def _requests(times: Times, chooser: Chooser, works: Works, items: int) -> Chunks:
+    for t_ns in times:
+        model = chooser.choose(t_ns)
+        if model.min() == NOBODY:
+            served = model != NOBODY
+            t_ns, model = t_ns[served], model[served]
+        if len(t_ns):
+            yield Arrivals(t_ns, model, np.full(len(t_ns), items, np.int32), works.draw(model))
+
+
+def _surge(spec: WorkloadSpec, index: int, models: Sequence[WorkloadModel], seed: int, end_ns: int) -> Chunks:
+    """The additional requests of one surge, from streams of its own; a crowd has no sessions."""
+    surge, name = spec.surges[index], ("surges", index)
+    if ns(surge.at_s) >= end_ns or surge.factor <= 1:
+        return
+    members = matching(surge, models)
+    rate = surge_rate(surge, arrival_rate(spec.arrivals, seed, end_ns),
+                      epochs(spec.popularity, models, seed, end_ns), members)
+    schedule = (Epoch(epoch.start_ns, epoch.end_ns, _share(epoch.shares * members))
+                for epoch in epochs(spec.popularity, models, seed, end_ns))
+    chooser = Chooser(schedule, 0.0, stream(seed, *name, "popularity"), stream(seed, *name, "sessions"))
+    times = renewal(rate, stream(seed, *name, "arrivals").standard_exponential, end_ns)
+    yield from _requests(times, chooser, Works(models, seed, *name), spec.items)
+
+
+def _share(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = weights.sum()
+    return weights / total if total > 0 else weights
+
+
+def _totals(spec: ArrivalSpec) -> NDArray[np.int64]:
+    """Requests in each minute from the first to the last."""
+    assert spec.file is not None
+    file = TraceFile(spec.file, COUNTS, "workload.arrivals.file")
+    rows = [(batch.time, batch.count) for batch in file.batches()]
+    if not rows:
+        raise file.problem("there are no counts", hint="write at least one minute")
+    minute, count = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return np.bincount(minute.astype(np.int64), count).astype(np.int64)
+
+
+def _no_match(index: int, surge: SurgeSpec, models: Sequence[WorkloadModel]) -> Problem:
+    return Problem(f"no model matches {surge.models!r}", path=f"workload.surges[{index}].models",
+                   hint=alternatives(surge.models, [model.name for model in models]))
