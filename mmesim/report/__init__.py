@@ -1,0 +1,1 @@
+"""Reports: functions from a run to text, figures and HTML."""
