@@ -92,7 +92,7 @@ def format_bytes(size: float) -> str:
     """``1.50 GiB``: three significant digits in binary units."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}" if size < 999.5 else f"{size:.0f} {unit}"
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 999.5 else f"{size:.3g} {unit}"
         size /= 1024
     return f"{size:.3g} TiB"
 

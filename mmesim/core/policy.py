@@ -1,7 +1,7 @@
 """What a policy is: six base classes, one mandatory method each, and the read-only views they decide from.
 
-Rules for a policy: parameters are dataclass fields (private state is ``field(init=False)``); it reads a view and returns
-a decision; it never changes what it is shown; randomness comes only from ``self.rng``, which the endpoint gives it; it
+Rules for a policy: parameters are dataclass fields (private state is ``field(init=False)``); it reads a view and
+returns a decision; it never changes what it is shown; randomness comes only from ``self.rng``, which the endpoint gives it; it
 imports :mod:`mmesim.core` and the standard library (and NumPy), nothing else. The same object then runs in simulation,
 replay and live.
 """
@@ -116,8 +116,8 @@ class Candidate:
 class Candidates(Sequence[Candidate]):
     """The models that could leave, in columns and as a sequence of :class:`Candidate`; ordered by model number."""
 
-    def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64], size_bytes: NDArray[np.int64],
-                 last_use_ns: NDArray[np.int64], uses: NDArray[np.int64], rate_rps: NDArray[np.float64],
+    def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
+                 size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64], rate_rps: NDArray[np.float64],
                  since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
         self.instance = instance
         self.specs = specs
@@ -132,7 +132,7 @@ class Candidates(Sequence[Candidate]):
     def __len__(self) -> int:
         return len(self.model)
 
-    def __getitem__(self, position):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, position):  # type: ignore[no-untyped-def]
         assert not isinstance(position, slice), "candidates are taken one by one"
         model = int(self.model[position])
         return Candidate(self.instance, model, self.specs[model], int(self.size_bytes[position]),

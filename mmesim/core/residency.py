@@ -137,8 +137,8 @@ class ResidencyTable:
         self.serving = np.flatnonzero(self.instances["serving"]).astype(np.int32)
         first = instance * self.n_models
         present = self.copies["state"][first:first + self.n_models] == Residency.READY
-        for model in np.flatnonzero(present):
-            self._list_ready(int(model))
+        for model in np.flatnonzero(present).tolist():
+            self._list_ready(model)
         for model, where in self._cold.items():
             if instance in where:
                 self._list_cold(model)

@@ -1,0 +1,211 @@
+"""The endpoint controller: events in, actions out. It has no clock and does nothing itself.
+
+``step(event, now_ns)`` changes the control state and the residency table and returns what is to be done, in order. The
+same controller runs under the simulator, under a replayed journal and in front of real servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+
+from mmesim.core import events as ev
+from mmesim.core.actions import Action, Reject
+from mmesim.core.coldstart import ColdPath
+from mmesim.core.endpoint import Endpoint
+from mmesim.core.instance import ColdStart, InstanceState
+from mmesim.core.lifecycle import Residency
+from mmesim.core.memory import Memory
+from mmesim.core.policy import Policies, Policy
+from mmesim.core.residency import ResidencyTable
+from mmesim.core.scaling import Scaling
+from mmesim.core.streams import stream
+from mmesim.core.types import EndpointSpec, Failure, ModelSpec
+from mmesim.units import ns
+
+WISH_PAUSE_NS = ns(10.0)
+"""How long the router does not repeat a wish for another copy that could not be granted (assumed)."""
+
+
+class EndpointController:
+    """One endpoint: its models, its instances, its policies."""
+
+    def __init__(self, spec: EndpointSpec, models: Sequence[ModelSpec], policies: Policies, table: ResidencyTable, *,
+                 desired: int, seed: int = 0) -> None:
+        self.endpoint = Endpoint(spec, models, policies, table)
+        self.memory = Memory(self.endpoint)
+        self.cold = ColdPath(self.endpoint, self.memory)
+        self.scaling = Scaling(self.endpoint, desired)
+        self._deadlines: list[tuple[int, int, int, ColdStart]] = []
+        self._next_prewarm_ns: int | None = None
+        self._handlers: dict[type, Callable[..., None]] = {
+            ev.ModelMissed: self._model_missed, ev.CopyWished: self._copy_wished,
+            ev.DownloadFinished: self._download_finished, ev.DownloadFailed: self._download_failed,
+            ev.LoadFinished: self._load_finished, ev.LoadFailed: self._load_failed,
+            ev.UnloadFinished: self._unload_finished, ev.CopyIdle: self._copy_idle,
+            ev.InstanceJoined: self._instance_joined, ev.InstanceLost: self._instance_lost,
+            ev.InstanceDrained: self._instance_drained, ev.ModelAdded: self._model_added,
+            ev.ModelRemoved: self._model_removed, ev.MetricsPublished: self._metrics_published, ev.Tick: self._tick,
+        }
+        for kind, policy in _named(policies):
+            policy.rng = stream(seed, "policy", kind)
+
+    def step(self, event: ev.Event, now_ns: int) -> tuple[Action, ...]:
+        """Take in what has happened at `now_ns`; returns what is to be done, in order."""
+        self.endpoint.actions = []
+        self._handlers[type(event)](event, now_ns)
+        return tuple(self.endpoint.actions)
+
+    def next_deadline_ns(self) -> int | None:
+        """When a `Tick` is due, or None."""
+        fleet, deadlines = self.endpoint.fleet, self._deadlines
+        while deadlines:
+            _, index, model, cold = deadlines[0]
+            if index in fleet and fleet[index].cold.get(model) is cold:
+                break
+            heappop(deadlines)
+        times = [*self.scaling.drain_deadlines_ns.values()]
+        if deadlines:
+            times.append(deadlines[0][0])
+        if self._next_prewarm_ns is not None:
+            times.append(self._next_prewarm_ns)
+        return min(times, default=None)
+
+    def check(self) -> None:
+        """All invariants of the control state; an assertion fails on our bug."""
+        table = self.endpoint.table
+        assert sorted(i for i, s in self.endpoint.fleet.items() if not s.draining) == table.serving.tolist()
+        for instance in self.endpoint.fleet.values():
+            for ledger in (instance.gpu, instance.host, instance.disk):
+                ledger.check()
+            states = table.copies["state"][instance.index * table.n_models:(instance.index + 1) * table.n_models]
+            for state, listed in ((Residency.READY, instance.ready), (Residency.UNLOADING, instance.unloading)):
+                assert sorted(listed) == (states == state).nonzero()[0].tolist(), f"{state.name} lists differ"
+            assert instance.loading == int((states == Residency.LOADING).sum())
+            assert instance.downloading == int((states == Residency.DOWNLOADING).sum())
+
+    def _model_missed(self, event: ev.ModelMissed, now_ns: int) -> None:
+        where = [self.endpoint.fleet[event.instance]] if event.instance >= 0 else self.endpoint.instances
+        failure = self._bring_up(event.model, where, now_ns)
+        if failure is not Failure.NONE:
+            self.endpoint.do(Reject(event.model, failure))
+
+    def _bring_up(self, model: int, where: list[InstanceState], now_ns: int) -> Failure:
+        """Start a copy on one of these instances."""
+        if not where:
+            return Failure.INSTANCE_LOST
+        if not self.endpoint.table.models["exists"][model]:
+            where = [instance for instance in where if instance.holds(model)]
+            if not where:
+                return Failure.NO_SUCH_MODEL
+        chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], where, now_ns) if len(where) > 1 \
+            else where[0].index
+        if chosen is None:
+            return Failure.THROTTLED
+        self._start_cold(self.endpoint.fleet[chosen], model, now_ns)
+        return Failure.NONE
+
+    def _start_cold(self, instance: InstanceState, model: int, now_ns: int) -> None:
+        self.cold.start(instance, model, now_ns)
+        cold = instance.cold.get(model)
+        if cold is not None:
+            heappush(self._deadlines, (cold.deadline_ns, instance.index, model, cold))
+
+    def _copy_wished(self, event: ev.CopyWished, now_ns: int) -> None:
+        model = event.model
+        where = [i for i in self.endpoint.instances if not i.is_ready(model) and model not in i.cold]
+        if self._bring_up(model, where, now_ns) is not Failure.NONE:
+            self.endpoint.table.models["wish_after_ns"][model] = now_ns + WISH_PAUSE_NS
+
+    def _download_finished(self, event: ev.DownloadFinished, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        self.cold.downloaded(instance, event.model, event.extract_ns, now_ns)
+        self.cold.pump(instance, now_ns)
+
+    def _download_failed(self, event: ev.DownloadFailed, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        self.cold.download_failed(instance, event.model, now_ns)
+        self.cold.pump(instance, now_ns)
+
+    def _load_finished(self, event: ev.LoadFinished, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        self.cold.loaded(instance, event.model, event.gpu_bytes, event.host_bytes, now_ns)
+        self.cold.pump(instance, now_ns)
+
+    def _load_failed(self, event: ev.LoadFailed, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        self.cold.load_failed(instance, event.model, event.out_of_memory, now_ns)
+        self.cold.pump(instance, now_ns)
+
+    def _unload_finished(self, event: ev.UnloadFinished, now_ns: int) -> None:
+        instance, spec = self.endpoint.fleet[event.instance], self.endpoint.spec
+        self.memory.unloaded(instance, event.model)
+        if not (spec.keep_on_disk and spec.model_cache) and event.model not in instance.cold:
+            self.memory.delete(instance, event.model, "not kept on disk", now_ns)
+        self.cold.pump(instance, now_ns)
+
+    def _copy_idle(self, event: ev.CopyIdle, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        table = self.endpoint.table
+        row = table.row(event.instance, event.model)
+        idle = event.model in instance.ready and table.copies["outstanding"][row] == 0
+        if idle and not self.endpoint.spec.model_cache:
+            self.memory.unload(instance, event.model, "model cache disabled", now_ns)
+        else:
+            table.copies["watch"][row] = 0
+        self.cold.pump(instance, now_ns)
+
+    def _instance_joined(self, event: ev.InstanceJoined, now_ns: int) -> None:
+        endpoint = self.endpoint
+        endpoint.fleet[event.instance] = InstanceState(event.instance, event.zone, now_ns, endpoint.spec.instance,
+                                                       endpoint.table)
+        endpoint.table.instances["zone"][event.instance] = event.zone
+        endpoint.table.set_serving(event.instance, True)
+        self._prewarm(now_ns)
+
+    def _instance_lost(self, event: ev.InstanceLost, now_ns: int) -> None:
+        if event.instance in self.endpoint.fleet:
+            self.scaling.forget(self.endpoint.fleet[event.instance], now_ns)
+
+    def _instance_drained(self, event: ev.InstanceDrained, now_ns: int) -> None:
+        self.scaling.terminate(self.endpoint.fleet[event.instance], "drained", now_ns)
+
+    def _model_added(self, event: ev.ModelAdded, now_ns: int) -> None:
+        self.endpoint.table.models["exists"][event.model] = 1
+
+    def _model_removed(self, event: ev.ModelRemoved, now_ns: int) -> None:
+        self.endpoint.table.models["exists"][event.model] = 0
+
+    def _metrics_published(self, event: ev.MetricsPublished, now_ns: int) -> None:
+        self.scaling.metrics.publish(event.period_end_ns, event.values)
+        self.scaling.decide(now_ns)
+
+    def _tick(self, event: ev.Tick, now_ns: int) -> None:
+        for instance in self.scaling.overdue(now_ns):
+            self.scaling.terminate(instance, "drain timed out", now_ns)
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            _, index, model, cold = heappop(self._deadlines)
+            known = self.endpoint.fleet.get(index)
+            if known is not None and known.cold.get(model) is cold:
+                self.cold.give_up(known, model, now_ns)
+        if self._next_prewarm_ns is not None and self._next_prewarm_ns <= now_ns:
+            self._prewarm(now_ns)
+
+    def _prewarm(self, now_ns: int) -> None:
+        endpoint, policy = self.endpoint, self.endpoint.policies.prewarm
+        if policy.period_s > 0:
+            self._next_prewarm_ns = now_ns + ns(policy.period_s)
+        for decision in policy.plan(endpoint, now_ns):
+            instance = endpoint.fleet[decision.instance]
+            row = endpoint.table.row(decision.instance, decision.model)
+            if decision.load and not instance.is_ready(decision.model) and decision.model not in instance.cold:
+                self._bring_up(decision.model, [instance], now_ns)
+            elif not decision.load and instance.is_ready(decision.model) and \
+                    endpoint.table.copies["outstanding"][row] == 0:
+                self.memory.unload(instance, decision.model, "prewarm policy", now_ns)
+
+
+def _named(policies: Policies) -> list[tuple[str, Policy]]:
+    single = ("routing", "placement", "gpu_eviction", "disk_eviction", "prewarm", "admission")
+    return [(kind, getattr(policies, kind)) for kind in single] + \
+        [(f"autoscaling-{n}", policy) for n, policy in enumerate(policies.autoscaling)]

@@ -1,0 +1,225 @@
+"""Room in memory and on the disk: what must leave, and the accounts of what stays.
+
+Rules: only idle READY copies that are not pinned leave a memory; only files that are neither loaded, loading nor pinned
+leave the disk; what is unloading still occupies its memory. The policy names victims best first, and is asked no
+further than needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.actions import DeleteArtifact, Stall, UnloadModel
+from mmesim.core.endpoint import RATE_PER_COUNT, Endpoint
+from mmesim.core.instance import InstanceState
+from mmesim.core.lifecycle import Residency
+from mmesim.core.policy import Candidate, Candidates
+from mmesim.core.residency import RATE_HALF_LIFE_NS, ResidencyTable
+from mmesim.core.types import ModelSpec
+
+
+class Room(Enum):
+    """Answer to a wish for memory."""
+
+    RESERVED = "reserved"
+    WAIT = "wait"
+    """Something will leave or become idle; ask again then."""
+    NEVER = "never"
+    """Nothing that is here can leave."""
+
+
+class CopyCandidates(Candidates):
+    """Candidates read from the residency table, column by column as a policy asks for them."""
+
+    def __init__(self, table: ResidencyTable, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
+                 accounts: dict[object, int], since: str, reload_s: Sequence[float], now_ns: int) -> None:
+        self.instance = instance
+        self.specs = specs
+        self.model = model
+        self._copies = table.copies
+        self._rows = model + instance * table.n_models
+        self._accounts = accounts
+        self._since = since
+        self._reload_s = reload_s
+        self._now_ns = now_ns
+
+    @cached_property
+    def size_bytes(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return np.array([self._accounts[model] for model in self.model.tolist()], np.int64)
+
+    @cached_property
+    def last_use_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._copies["last_use_ns"][self._rows]
+
+    @cached_property
+    def uses(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._copies["uses"][self._rows]
+
+    @cached_property
+    def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
+        age = (self._now_ns - self._copies["rate_at_ns"][self._rows]) / RATE_HALF_LIFE_NS
+        return self._copies["rate_q16"][self._rows] * np.exp2(-age) * RATE_PER_COUNT
+
+    @cached_property
+    def since_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._copies[self._since][self._rows]
+
+    @cached_property
+    def reload_s(self) -> NDArray[np.float64]:  # type: ignore[override]
+        return np.array([self._reload_s[model] for model in self.model.tolist()], np.float64)
+
+
+class Memory:
+    """Reserves, evicts and releases for all instances."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        keeps = endpoint.spec.keep_on_disk and endpoint.spec.model_cache
+        self._reload_memory_s = [m.reload_disk_s if keeps else m.reload_s3_s for m in endpoint.specs]
+        self._reload_disk_s = [m.reload_s3_s for m in endpoint.specs]
+
+    def reserve(self, instance: InstanceState, model: int, now_ns: int) -> Room:
+        """Reserve device and host memory for a load of `model`, or start to make room."""
+        gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
+        short_gpu = gpu_bytes + base_bytes - instance.gpu.free_bytes
+        short_host = host_bytes - instance.host.free_bytes
+        if short_gpu <= 0 and short_host <= 0:
+            framework = self.endpoint.specs[model].framework
+            if base_bytes:
+                instance.gpu.reserve(framework, base_bytes)
+            instance.gpu.reserve(model, gpu_bytes)
+            instance.host.reserve(model, host_bytes)
+            return Room.RESERVED
+        if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
+            return Room.NEVER
+        self._make_room(instance, model, short_gpu, short_host, now_ns)
+        return self._prospect(instance)
+
+    def _needs(self, instance: InstanceState, model: int) -> tuple[int, int, int]:
+        """(device bytes of the copy, framework base still to come, host bytes); no device bytes on a CPU endpoint."""
+        spec = self.endpoint.specs[model]
+        if not instance.spec.has_gpu:
+            return 0, 0, spec.host_bytes
+        base_bytes = 0 if spec.framework in instance.gpu.accounts else spec.framework_base_bytes
+        return self.endpoint.expected_gpu_bytes[model], base_bytes, spec.host_bytes
+
+    def _make_room(self, instance: InstanceState, model: int, short_gpu: int, short_host: int, now_ns: int) -> None:
+        for leaving in instance.unloading:
+            short_gpu -= instance.gpu.accounts[leaving]
+            short_host -= instance.host.accounts[leaving]
+        if short_gpu <= 0 and short_host <= 0:
+            return
+        candidates = self._memory_candidates(instance, now_ns)
+        if not len(candidates):
+            return
+        need_bytes = max(short_gpu, 0) if instance.spec.has_gpu and short_gpu > 0 else short_host
+        allowed = set(candidates.model.tolist())
+        reason = f"evicted for {self.endpoint.specs[model].name}"
+        for victim in self.endpoint.policies.gpu_eviction.victims(candidates, need_bytes, now_ns):
+            _check_victim(victim, instance, allowed)
+            short_gpu -= instance.gpu.accounts[victim.model]
+            short_host -= instance.host.accounts[victim.model]
+            self.unload(instance, victim.model, reason, now_ns)
+            if short_gpu <= 0 and short_host <= 0:
+                return
+
+    def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
+        models = np.fromiter(instance.ready, np.int64, len(instance.ready))
+        models.sort()
+        rows = models + instance.index * self.endpoint.table.n_models
+        idle = self.endpoint.table.copies["outstanding"][rows] == 0
+        models = models[idle & ~self.endpoint.pinned[models]]
+        return CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models,
+                              instance.memory.accounts, "ready_since_ns", self._reload_memory_s, now_ns)
+
+    def _prospect(self, instance: InstanceState) -> Room:
+        """Watch what is busy; WAIT while anything may still leave."""
+        copies, n_models = self.endpoint.table.copies, self.endpoint.table.n_models
+        busy = [model for model in instance.ready if not self.endpoint.pinned[model]]
+        for model in busy:
+            copies["watch"][instance.index * n_models + model] = 1
+        return Room.WAIT if busy or instance.unloading or instance.loading else Room.NEVER
+
+    def unload(self, instance: InstanceState, model: int, reason: str, now_ns: int) -> None:
+        """Start to unload a READY copy; its memory counts until `unloaded`."""
+        endpoint = self.endpoint
+        endpoint.table.advance(instance.index, model, "start unload")
+        endpoint.table.copies["watch"][endpoint.table.row(instance.index, model)] = 0
+        del instance.ready[model]
+        instance.unloading[model] = None
+        endpoint.policies.gpu_eviction.removed(instance.index, model, now_ns)
+        endpoint.do(UnloadModel(instance.index, model, reason))
+        if endpoint.spec.unload_stalls_admission:
+            self._stall(instance, +1)
+
+    def unloaded(self, instance: InstanceState, model: int) -> None:
+        """The copy has left: release its memory, and its files where they are not kept."""
+        self.endpoint.table.advance(instance.index, model, "unload finished")
+        del instance.unloading[model]
+        self.release(instance, model)
+        if self.endpoint.spec.unload_stalls_admission:
+            self._stall(instance, -1)
+
+    def release(self, instance: InstanceState, model: int) -> None:
+        """Close the copy's memory accounts."""
+        instance.gpu.release(model)
+        instance.host.release(model)
+
+    def _stall(self, instance: InstanceState, change: int) -> None:
+        stalled = self.endpoint.table.instances["stalled"]
+        stalled[instance.index] += change
+        if (change, int(stalled[instance.index])) in ((1, 1), (-1, 0)):
+            self.endpoint.do(Stall(instance.index, change > 0))
+
+    def reserve_disk(self, instance: InstanceState, model: int, now_ns: int) -> Room:
+        """Reserve disk for a download, deleting files as needed. Files go at once, so there is nothing to wait for
+        but loads and downloads under way."""
+        size_bytes = self.endpoint.specs[model].disk_bytes
+        short = size_bytes - instance.disk.free_bytes
+        if short > 0:
+            candidates = self._disk_candidates(instance, now_ns)
+            allowed = set(candidates.model.tolist())
+            for victim in self.endpoint.policies.disk_eviction.victims(candidates, short, now_ns) if allowed else ():
+                _check_victim(victim, instance, allowed)
+                short -= instance.disk.accounts[victim.model]
+                self.delete(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
+                if short <= 0:
+                    break
+        if short <= 0:
+            instance.disk.reserve(model, size_bytes)
+            return Room.RESERVED
+        if size_bytes > instance.disk.capacity_bytes:
+            return Room.NEVER
+        return Room.WAIT if instance.unloading or instance.downloading or instance.loading else Room.NEVER
+
+    def _disk_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
+        table = self.endpoint.table
+        models = np.array(sorted(m for m in instance.disk.accounts if isinstance(m, int)), np.int64)
+        states = table.copies["state"][models + instance.index * table.n_models]
+        at_rest = (states == Residency.ON_DISK) | (states == Residency.FAILED)
+        models = models[at_rest & ~self.endpoint.pinned[models]]
+        models = models[[model not in instance.cold for model in models.tolist()]] if len(models) else models
+        return CopyCandidates(table, instance.index, self.endpoint.specs, models, instance.disk.accounts,
+                              "extracted_ns", self._reload_disk_s, now_ns)
+
+    def delete(self, instance: InstanceState, model: int, reason: str, now_ns: int) -> None:
+        """Delete a model's files, which are at rest."""
+        table = self.endpoint.table
+        if table.state(instance.index, model) is Residency.FAILED:
+            table.advance(instance.index, model, "retry")
+        table.advance(instance.index, model, "delete artifact")
+        instance.disk.release(model)
+        self.endpoint.policies.disk_eviction.removed(instance.index, model, now_ns)
+        self.endpoint.do(DeleteArtifact(instance.index, model, reason))
+
+
+def _check_victim(victim: Candidate, instance: InstanceState, allowed: set[int]) -> None:
+    """A policy may only name candidates, each once (an error of the policy, told by name)."""
+    if victim.model not in allowed or victim.instance != instance.index:
+        raise ValueError(f"eviction policy named model {victim.model}, which is not a candidate (or named it twice)")
+    allowed.remove(victim.model)

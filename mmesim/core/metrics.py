@@ -1,0 +1,35 @@
+"""Published metrics, as autoscaling policies see them: the last periods, nothing newer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+HISTORY_PERIODS = 1440
+"""Periods kept: a day of one-minute datapoints."""
+
+
+class MetricsHistory:
+    """What CloudWatch has published, and the capacity bounds (`MetricsView`)."""
+
+    def __init__(self, min_instances: int, max_instances: int, desired: int) -> None:
+        self.min_instances = min_instances
+        self.max_instances = max_instances
+        self.desired = desired
+        self.in_service = 0
+        self.period_s = 60.0
+        self._periods: deque[Mapping[str, float]] = deque(maxlen=HISTORY_PERIODS)
+        self._last_end_ns = 0
+
+    def publish(self, period_end_ns: int, values: Mapping[str, float]) -> None:
+        """Append one period."""
+        if self._periods:
+            self.period_s = (period_end_ns - self._last_end_ns) / 1e9
+        self._last_end_ns = period_end_ns
+        self._periods.append(values)
+
+    def datapoints(self, metric: str, statistic: str, n: int) -> list[float | None]:
+        """The last `n` periods, oldest first; None where the metric had no data; fewer at the start."""
+        key = f"{metric}.{statistic}"
+        recent = len(self._periods) - n
+        return [self._periods[k].get(key) for k in range(max(0, recent), len(self._periods))]
