@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,22 +54,29 @@ class Document:
 
     data: Any
     file: str
-    places: dict[SettingPath, tuple[str, int]] = field(default_factory=dict)
-    """(file, 1-based line) of each key and element; line 0 for a value that stands on the command line."""
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Dotted path of each key and element -> (file, 1-based line); line 0 when it is not from a file."""
 
-    def place_of(self, path: Sequence[str | int]) -> tuple[str, int]:
-        """(file, line) of this setting, or of the nearest of its parents that is written down."""
-        known = (tuple(path[:n]) for n in range(len(path), -1, -1))
-        return next((self.places[part] for part in known if part in self.places), (self.file, 0))
+    def place_of(self, path: str) -> tuple[str, int]:
+        """(file, line) of the setting with this dotted path, or of its nearest parent that is written down."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, (self.file, 0))
 
-    def line_of(self, path: Sequence[str | int]) -> int:
+    def line_of(self, path: SettingPath) -> int:
         """1-based line of this setting, or of the nearest written parent; 0 when unknown."""
-        return self.place_of(path)[1]
+        return self.place_of(dotted(path))[1]
 
-    def problem(self, path: Sequence[str | int], message: str, hint: str = "") -> Problem:
+    def problem(self, path: SettingPath, message: str, hint: str = "") -> Problem:
         """A problem with the setting at `path`."""
-        file, line = self.place_of(path)
-        return Problem(message, path=dotted(path), file=file, line=line, hint=hint)
+        return self.located(Problem(message, path=dotted(path), hint=hint))
+
+    def located(self, problem: Problem) -> Problem:
+        """The problem with the file and line of its setting; as it is when it has a file already."""
+        if problem.file:
+            return problem
+        file, line = self.place_of(problem.path)
+        return replace(problem, file=file, line=line)
 
 
 def load_document(path: Path) -> Document:
@@ -88,9 +95,9 @@ def parse_document(text: str, file: str) -> Document:
     return document
 
 
-def parse_value(text: str) -> Any:
-    """The value of one YAML expression such as ``[1, 2]`` or ``90s``. Raises InputError."""
-    return _Builder(text, "").built()[0]
+def parse_value(text: str, file: str) -> Any:
+    """The value of one YAML expression such as ``[1, 2]`` or ``90s``. Raises InputError naming `file`."""
+    return _Builder(text, file).built()[0]
 
 
 def validate(model_cls: type[Model], document: Document, *, base_path: Sequence[str | int] = ()) -> Model:
@@ -103,7 +110,12 @@ def validate(model_cls: type[Model], document: Document, *, base_path: Sequence[
     except ValidationError as error:
         found = [document.problem((*base_path, *path), message, hint)
                  for path, message, hint in explain(error, model_cls, data)]
-    raise InputError(sorted(dict.fromkeys(found), key=lambda problem: problem.line))
+    raise InputError(in_file_order(found))
+
+
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, by file and line."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -154,13 +166,13 @@ class _Builder:
     def __init__(self, text: str, file: str) -> None:
         self._file = file
         self._values = 0
-        self._places: dict[SettingPath, tuple[str, int]] = {}
+        self._places: dict[str, tuple[str, int]] = {}
         self._anchored: dict[int, int] = {}
         """Index of an alias event -> index of the event its anchor stands on."""
         self._refuse_unprintable(text)
         self._events = list(self._scan(text))
 
-    def built(self) -> tuple[Any, str, dict[SettingPath, tuple[str, int]]]:
+    def built(self) -> tuple[Any, str, dict[str, tuple[str, int]]]:
         """Fields of a Document."""
         first = next((i for i, event in enumerate(self._events) if isinstance(event, yaml.NodeEvent)), None)
         data = None if first is None else self._build(first, ())[0]
@@ -250,7 +262,7 @@ class _Builder:
         index += 1
         while not isinstance(event := self._events[index], yaml.SequenceEndEvent):
             here = (*path, len(values))
-            self._places[here] = (self._file, _line(event))
+            self._places[dotted(here)] = (self._file, _line(event))
             value, index = self._build(index, here)
             values.append(value)
         return values, index + 1
@@ -261,10 +273,10 @@ class _Builder:
         while not isinstance(event := self._events[index], yaml.MappingEndEvent):
             here = (*path, self._key(event))
             if here[-1] in values:
-                first = self._places[here][1]
+                first = self._places[dotted(here)][1]
                 raise self._refuse(_line(event), f"{dotted(here)} is written twice, first in line {first}",
                                    "keep one of the two")
-            self._places[here] = (self._file, _line(event))
+            self._places[dotted(here)] = (self._file, _line(event))
             values[str(here[-1])], index = self._build(index + 1, here)
         return values, index + 1
 

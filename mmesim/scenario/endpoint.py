@@ -1,8 +1,7 @@
 """Settings of the endpoint: instances, policies, the server on an instance, storage, provisioning, metrics.
 
 Defaults follow what AWS and Triton document; where they document nothing, the default is an assumption that
-can be set (docs/validation.md lists them). Durations are float seconds, sizes int bytes, rates float bytes per
-second.
+can be set (docs/validation.md lists them). Durations are float seconds, sizes int bytes, rates bytes per second.
 """
 
 from __future__ import annotations

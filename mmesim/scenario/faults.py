@@ -17,7 +17,7 @@ class _Fault(Settings):
 
     at: Duration | None = None
     """Once, at this time."""
-    every: PositiveDuration | None = None
+    every: Annotated[Duration, Field(ge=1)] | None = None
     """At random with this mean time between (exponential)."""
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """What may be written in a scenario file; ``scenarios/reference.yaml`` is the same thing by example.
 
 Every setting has its default and its description here and nowhere else: `mmesim schema` prints them as JSON
-Schema. Names are those of the file. Durations are float seconds, sizes int bytes, rates float bytes per second,
+Schema. Names are those of the file. Durations are float seconds, sizes int bytes, rates bytes per second,
 percentages fractions of one.
 """
 
@@ -102,7 +102,7 @@ class Scenario(Settings):
         return self._source_file.parent
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting, defaults filled in, as plain data with units that can be written and loaded again."""
+        """Every setting, defaults filled in, as plain data with units that can be loaded again."""
         return self.model_dump(mode="json", by_alias=True)
 
 

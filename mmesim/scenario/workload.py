@@ -51,7 +51,7 @@ class Mmpp(Settings):
     """Kind of arrivals."""
     rates_rps: tuple[RequestRate, ...] = Field(min_length=1, max_length=1000)
     """Requests per second in each state."""
-    mean_sojourn: tuple[PositiveDuration, ...] = Field(min_length=1, max_length=1000)
+    mean_sojourn: tuple[Annotated[Duration, Field(ge=0.001)], ...] = Field(min_length=1, max_length=1000)
     """Mean time in each state."""
 
     @model_validator(mode="after")
@@ -70,15 +70,15 @@ class RateProfile(Settings):
     rate_rps: RequestRate
     """Requests per second where the shape is 1."""
     shape: tuple[tuple[Duration, Number], ...] = Field(min_length=1, max_length=100_000)
-    """[time, multiple of rate_rps] pairs, linear in between."""
-    period: PositiveDuration | None = None
+    """[time, multiple of rate_rps] pairs, linear in between; two pairs at one time are a jump."""
+    period: Annotated[Duration, Field(ge=1)] | None = None
     """The shape repeats with this period; null: it stays at its last value."""
 
     @model_validator(mode="after")
     def _in_time_order(self) -> RateProfile:
         times = [time for time, _ in self.shape]
-        if times != sorted(set(times)):
-            raise wrong("the times of the shape do not increase", "sort the [time, multiple] pairs by time")
+        if times != sorted(times):
+            raise wrong("the shape is not in time order", "sort the [time, multiple] pairs by time")
         if self.period is not None and times[-1] > self.period:
             raise wrong(f"the shape goes on to {times[-1]:g}s, beyond its period of {self.period:g}s",
                         "make the period longer, or drop the pairs after it")
@@ -149,7 +149,7 @@ class Drifting(Settings):
     """Exponent; 0: uniform."""
     shuffle: bool = True
     """First ranks in random order; false: in the order of the models."""
-    every: PositiveDuration = 3600.0
+    every: Annotated[Duration, Field(ge=1)] = 3600.0
     """Time between two changes."""
     swap: Fraction = 0.05
     """Fraction of the models that trade ranks at a change."""
