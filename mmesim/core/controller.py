@@ -26,6 +26,10 @@ from mmesim.units import ns
 WISH_PAUSE_NS = ns(10.0)
 """How long the router does not repeat a wish for another copy that could not be granted (assumed)."""
 
+_OF_AN_INSTANCE = (ev.DownloadFinished, ev.DownloadFailed, ev.LoadFinished, ev.LoadFailed, ev.UnloadFinished,
+                   ev.CopyIdle, ev.InstanceLost, ev.InstanceDrained)
+"""Late news of an instance that has ended meanwhile is ignored."""
+
 
 class EndpointController:
     """One endpoint: its models, its instances, its policies."""
@@ -53,7 +57,8 @@ class EndpointController:
     def step(self, event: ev.Event, now_ns: int) -> tuple[Action, ...]:
         """Take in what has happened at `now_ns`; returns what is to be done, in order."""
         self.endpoint.actions = []
-        self._handlers[type(event)](event, now_ns)
+        if not (isinstance(event, _OF_AN_INSTANCE) and event.instance not in self.endpoint.fleet):
+            self._handlers[type(event)](event, now_ns)
         return tuple(self.endpoint.actions)
 
     def next_deadline_ns(self) -> int | None:
@@ -164,8 +169,7 @@ class EndpointController:
         self._prewarm(now_ns)
 
     def _instance_lost(self, event: ev.InstanceLost, now_ns: int) -> None:
-        if event.instance in self.endpoint.fleet:
-            self.scaling.forget(self.endpoint.fleet[event.instance], now_ns)
+        self.scaling.forget(self.endpoint.fleet[event.instance], now_ns)
 
     def _instance_drained(self, event: ev.InstanceDrained, now_ns: int) -> None:
         self.scaling.terminate(self.endpoint.fleet[event.instance], "drained", now_ns)

@@ -1,9 +1,9 @@
 """What a policy is: six base classes, one mandatory method each, and the read-only views they decide from.
 
 Rules for a policy: parameters are dataclass fields (private state is ``field(init=False)``); it reads a view and
-returns a decision; it never changes what it is shown; randomness comes only from ``self.rng``, which the endpoint gives it; it
-imports :mod:`mmesim.core` and the standard library (and NumPy), nothing else. The same object then runs in simulation,
-replay and live.
+returns a decision; it never changes what it is shown; randomness comes only from ``self.rng``, which the endpoint
+gives it; it imports :mod:`mmesim.core` and the standard library (and NumPy), nothing else. The same object then runs
+in simulation, replay and live.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class Candidates(Sequence[Candidate]):
     """The models that could leave, in columns and as a sequence of :class:`Candidate`; ordered by model number."""
 
     def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
-                 size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64], rate_rps: NDArray[np.float64],
-                 since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
+                 size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64],
+                 rate_rps: NDArray[np.float64], since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
         self.instance = instance
         self.specs = specs
         self.model = model
@@ -189,7 +189,7 @@ class PlacementPolicy(Policy, ABC):
 
     @abstractmethod
     def place(self, model: ModelView, instances: Sequence[InstanceView], now_ns: int) -> int | None:
-        """The instance (number) that gets a copy, one of `instances` (serving, without a copy; never empty); or None."""
+        """The instance (number) that gets a copy: one of `instances` (serving, without a copy, never empty); or None."""
 
 
 class EvictionPolicy(Policy, ABC):
