@@ -13,7 +13,7 @@ from mmesim.errors import InputError, Problem, alternatives
 from mmesim.units import ns, seconds
 from mmesim.workload.clients import StagedClients
 from mmesim.workload.combine import Chunked, Chunks, before, merged
-from mmesim.workload.counts import MINUTE_NS, CountTable, expanded_times
+from mmesim.workload.counts import CountTable, expanded_times
 from mmesim.workload.popularity import NOBODY, Chooser, Epoch, epochs
 from mmesim.workload.processes import Times, gaps_of, renewal
 from mmesim.workload.rates import MINUTE_S, PiecewiseRate, rate_of, steps
@@ -63,6 +63,9 @@ def check(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> None:
     """Raises InputError on combinations and patterns that cannot be served, all at once."""
     problems = [_no_match(index, surge, models) for index, surge in enumerate(spec.surges)
                 if not matching(surge, models).any()]
+    problems += [Problem(f"a surge by the factor {surge.factor:g} is none", hint="the factor is above 1",
+                         path=f"workload.surges[{index}].factor")
+                 for index, surge in enumerate(spec.surges) if surge.factor <= 1]
     if spec.surges and (spec.trace is not None or spec.arrivals.use == "none"):
         problems.append(Problem("a surge multiplies the rate of `arrivals`, and there is none",
                                 path="workload.surges", hint="leave out surges, or use arrivals with a rate"))
@@ -89,12 +92,12 @@ def surge_rate(surge: SurgeSpec, base: PiecewiseRate, schedule: Iterator[Epoch],
 
 
 def arrival_rate(spec: ArrivalSpec, seed: int, duration_ns: int) -> PiecewiseRate:
-    """The rate on [0, duration_ns) of any kind of generated arrivals; counts per minute are a rate of their own."""
+    """The rate on [0, duration_ns) of generated arrivals; counts per minute are constant inside a minute."""
     if spec.use != "minute_counts":
         return rate_of(spec, seed, seconds(duration_ns))
     totals = _totals(spec)
     edges = np.arange(len(totals) + 1) * MINUTE_S
-    return steps(edges, totals / MINUTE_S)
+    return steps(edges, np.asarray(totals / MINUTE_S, dtype=np.float64))
 
 
 def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:
@@ -109,17 +112,19 @@ def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:
 def _requests(times: Times, chooser: Chooser, works: Works, items: int) -> Chunks:
     for t_ns in times:
         model = chooser.choose(t_ns)
+        served: slice | NDArray[np.bool_] = slice(None)
         if model.min() == NOBODY:
             served = model != NOBODY
-            t_ns, model = t_ns[served], model[served]
-        if len(t_ns):
-            yield Arrivals(t_ns, model, np.full(len(t_ns), items, np.int32), works.draw(model))
+            model = model[served]
+        if len(model):
+            items_each = np.full(len(model), items, np.int32)
+            yield Arrivals(t_ns[served], model, items_each, works.draw(model))
 
 
 def _surge(spec: WorkloadSpec, index: int, models: Sequence[WorkloadModel], seed: int, end_ns: int) -> Chunks:
     """The additional requests of one surge, from streams of its own; a crowd has no sessions."""
     surge, name = spec.surges[index], ("surges", index)
-    if ns(surge.at_s) >= end_ns or surge.factor <= 1:
+    if ns(surge.at_s) >= end_ns:
         return
     members = matching(surge, models)
     rate = surge_rate(surge, arrival_rate(spec.arrivals, seed, end_ns),

@@ -67,7 +67,7 @@ class StagedClients:
         return carry_forward(fresh, again, last)
 
     def _work(self, user: int, block: int, model: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Draws a whole block from each law in it, so that a request's work depends on its place and its law only."""
+        """Draws a whole block from each law in it: a request's work depends on its place and its law only."""
         work = np.empty(BLOCK, dtype=np.int64)
         laws = [self._models[index].service_law for index in model]
         for law in dict.fromkeys(laws):

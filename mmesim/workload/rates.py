@@ -75,7 +75,7 @@ class TimeChange:
     def times_s(self, expected: Floats) -> Floats:
         """Times in s at which the cumulative rate is `expected`, each below `total`."""
         if len(self._left) == 1 and self._slope[0] == 0:
-            return expected / self._left[0] + self._edges_s[0]
+            return np.asarray(expected / self._left[0] + self._edges_s[0])
         piece = np.searchsorted(self._mass, expected, side="right") - 1
         rest, left = expected - self._mass[piece], self._left[piece]
         # root of slope/2 d^2 + left d = rest, in the form that loses no digits for small slopes

@@ -12,8 +12,9 @@ they exist; else `items` is the scenario's and the work is drawn from the model'
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -27,7 +28,7 @@ from mmesim.core.streams import stream
 from mmesim.errors import InputError, Problem, alternatives
 from mmesim.units import ns
 from mmesim.workload.combine import Chunks, merged, thinned, with_work
-from mmesim.workload.counts import CountTable, expanded
+from mmesim.workload.counts import MINUTE_NS, CountTable, expanded
 from mmesim.workload.tracefile import COUNTS, Batch, TraceFile
 from mmesim.workload.types import Arrivals, TraceSpec, WorkloadModel
 from mmesim.workload.work import Works, to_q16
@@ -66,8 +67,9 @@ def trace_end_s(spec: TraceSpec) -> float:
     facts = trace_facts(spec.file, spec.kind)
     end_s = facts.end_s if spec.end_s is None else min(spec.end_s, facts.end_s)
     if end_s <= spec.start_s:
-        raise InputError(Problem(f"no request between {spec.start_s:g} s and {end_s:g} s", file=str(spec.file),
-                                 path="workload.trace_options", hint=f"the trace ends at {facts.end_s:g} s"))
+        raise InputError(Problem(
+            f"no request between {spec.start_s:g} s and {end_s:g} s", path="workload.trace_options",
+            file=str(spec.file), hint=f"the trace ends at {facts.end_s:g} s"))
     return end_s - spec.start_s
 
 
@@ -98,13 +100,15 @@ def trace_requests(spec: TraceSpec, models: Sequence[WorkloadModel], items: int,
     ids, length_ns, start_ns = id_map(spec, models), ns(trace_end_s(spec)), ns(spec.start_s)
     shift_ns = min(ns(COPY_SHIFT_S), length_ns // spec.repeat)
 
-    def copy(k: int) -> Chunks:
-        cut = length_ns - k * shift_ns  # what would fall behind the end comes first
-        late = _moved(_between(spec, ids, items, seed, k, start_ns + cut, start_ns + length_ns), -start_ns - cut)
-        early = _moved(_between(spec, ids, items, seed, k, start_ns, start_ns + cut), k * shift_ns - start_ns)
-        return chain(late, early) if k else early
+    def part(copy: int, begin_ns: int, end_ns: int, to_ns: int) -> Chunks:
+        for chunk in _between(spec, ids, items, seed, copy, start_ns + begin_ns, start_ns + end_ns):
+            yield replace(chunk, t_ns=chunk.t_ns + (to_ns - start_ns - begin_ns))
 
-    return merged([copy(k) for k in range(spec.repeat)])
+    def wrapped(copy: int) -> Chunks:
+        cut_ns = length_ns - copy * shift_ns  # what would fall behind the end comes first
+        return chain(part(copy, cut_ns, length_ns, 0), part(copy, 0, cut_ns, copy * shift_ns))
+
+    return merged([part(0, 0, length_ns, 0), *(wrapped(copy) for copy in range(1, spec.repeat))])
 
 
 @lru_cache(maxsize=8)
@@ -120,7 +124,7 @@ def _facts(path: str, kind: str, _mtime_ns: int, _size: int) -> TraceFacts:
     if not counts:
         raise file.problem("the trace has no rows", hint="a trace needs at least one request")
     ranked = dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
-    return TraceFacts(file.kind, ranked, 60.0 * (last + 1) if file.kind == COUNTS else np.floor(last) + 1.0)
+    return TraceFacts(file.kind, ranked, 60 * (last + 1) if file.kind == COUNTS else math.floor(last) + 1.0)
 
 
 def _between(spec: TraceSpec, ids: dict[str, int], items: int, seed: int, copy: int, begin_ns: int,
@@ -128,7 +132,7 @@ def _between(spec: TraceSpec, ids: dict[str, int], items: int, seed: int, copy: 
     """Requests of the file in [begin_ns, end_ns) of its own time."""
     file = TraceFile(spec.file, spec.kind)
     if file.kind == COUNTS:
-        source = expanded(_count_table(file, ids), spec.expand, seed, "trace", copy)
+        source = expanded(_count_table(file, ids, begin_ns, end_ns), spec.expand, seed, "trace", copy)
         source = (replace(chunk, items=np.full(len(chunk), items, np.int32)) for chunk in source)
     else:
         source = (_requests(batch, ids, items) for batch in file.batches())
@@ -140,10 +144,6 @@ def _between(spec: TraceSpec, ids: dict[str, int], items: int, seed: int, copy: 
             return
 
 
-def _moved(chunks: Chunks, by_ns: int) -> Chunks:
-    return (replace(chunk, t_ns=chunk.t_ns + by_ns) for chunk in chunks)
-
-
 def _requests(batch: Batch, ids: dict[str, int], items: int) -> Arrivals:
     n = len(batch.time)
     return Arrivals(
@@ -152,10 +152,12 @@ def _requests(batch: Batch, ids: dict[str, int], items: int) -> Arrivals:
         np.zeros(n, np.int64) if batch.work is None else to_q16(batch.work))
 
 
-def _count_table(file: TraceFile, ids: dict[str, int]) -> CountTable:
+def _count_table(file: TraceFile, ids: dict[str, int], begin_ns: int, end_ns: int) -> CountTable:
+    """The counts of the minutes that have a part in [begin_ns, end_ns)."""
     rows = [(batch.time, _models(batch, ids), batch.count) for batch in file.batches()]
     minute, model, count = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return CountTable.of(minute.astype(np.int64), model, count.astype(np.int64))
+    inside = (minute * MINUTE_NS < end_ns) & ((minute + 1) * MINUTE_NS > begin_ns)
+    return CountTable.of(minute[inside].astype(np.int64), model[inside], count[inside].astype(np.int64))
 
 
 def _models(batch: Batch, ids: dict[str, int]) -> NDArray[np.int32]:

@@ -108,8 +108,8 @@ class TraceFile:
             if set(self._needed(name)) <= set(self.columns):
                 return name
         wanted = " or ".join(", ".join(self._needed(name)) for name in kinds)
-        raise self.problem(f"the columns are {', '.join(self.columns)}" if self.columns else "the file is empty",
-                           hint=f"a trace has the columns {wanted}, by these names")
+        found = f"the columns are {', '.join(self.columns)}" if self.columns else "the file is empty"
+        raise self.problem(found, hint=f"a trace has the columns {wanted}, by these names")
 
     def _needed(self, kind: str) -> tuple[str, ...]:
         totals = kind == COUNTS and self.setting.endswith("arrivals.file")
