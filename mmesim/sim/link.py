@@ -70,10 +70,11 @@ class Link:
     def cancel(self, transfer: Transfer) -> int:
         """Stop a transfer under way; returns the bytes that were still to come."""
         self._settle()
+        missing_bytes = -(-(transfer.tag - self._virtual) // SCALE)
         self._transfers.remove(transfer)
         heapify(self._transfers)
         self._change()
-        return -(-(transfer.tag - self._virtual) // SCALE)
+        return missing_bytes
 
     def set_cap(self, cap_bps: float) -> None:
         """The cap of each transfer is another from now on."""
