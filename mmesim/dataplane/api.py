@@ -58,7 +58,8 @@ nothing can be launched:
   max_queue_delay: launch the walked prefix; else arm the copy's timer for enqueued(head) + max_queue_delay and stop.
 
 A copy has one timer; arming replaces it; it is disarmed when a launch leaves the queue empty. A timer that fires tries
-to launch. Items above the service table's end are served at the last entry plus the last step for each further item.
+to launch. Items above the service table's end are served at the last entry plus the last step for each further item
+(a table of one entry: that entry is the step). Batches are counted when they are launched.
 
 **Batch demand.** B = sum of items, W = sum over the invocations of items·work_q16;
 ``demand_ns = (service_ns[B] * W // B) >> 16``, at least 1, plus first_inference_ns for the first batch after a load. A
@@ -69,9 +70,10 @@ job of weight share_q16 on the device station (``on_cpu``: on the CPU station, w
 1, where n is the number of jobs, capacity is in Q16 (device 65536, CPU vcpus·65536), `factor` is set by `set_speed`
 (default 65536), and ``inter[n] = 65536 * 65536 // (65536 + k_q16 * (n - 1))`` on the device, 65536 on the CPU. Virtual
 time V (Q16 ns) starts at 0 with each busy period; over dt at constant speed V += dt·speed. A job of demand d started at
-V has tag V + (d << 16); the station's next completion is at t + ceil((tag_min - V) / speed), and at a completion event
-every job with tag <= V leaves, in order (tag, start order). When a batch has completed: its invocations complete, in
-queue order, then the copy tries to launch. Everything that starts at t starts after V is brought to t.
+V has tag V + (d << 16); the station's next completion is at t + ceil((tag_min - V) / speed), never before t, and at a
+completion event every job with tag <= V leaves, in order (tag, start order). When a batch has completed: its
+invocations complete, in queue order, then the copy tries to launch. Everything that starts at t starts after V is
+brought to t.
 
 **Completion** of an invocation whose service ends at t: the caller sees it at t + overhead_ns(model), latency = that -
 issue time. All outstanding counters -= 1 at t. If then copy.watch == 1 and copy.outstanding == 0: stop with IDLE; if the
@@ -83,7 +85,9 @@ now, for the caller, as TIMEOUT; the server goes on (it keeps its place and its 
 disappears silently). A service end at the very deadline counts as in time; the caller's overhead is not part of it.
 
 **Failure** at t is seen by the caller at t (a fail of any kind has no overhead). Failures of sent invocations decrement
-the outstanding counters as completions do (not for abandoned ones, until they are served).
+the outstanding counters as completions do, IDLE and INSTANCE_IDLE included (not for abandoned ones, until they are
+served or dropped: silently, but with the stops). What the control plane's own calls (`release`, `fail_held`) bring about
+stops the plane too, first thing at the next `advance`, before a pending invocation is routed; `fail_instance` does not.
 
 **Clients.** After an answer or a final failure a user thinks: wakes at (seen time) + think of this draw; at wake, if
 t >= stop_ns[user] the user ends, else it issues an invocation with its next draw. A user first wakes at start_ns.
