@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,7 @@ def test_explicit_weights_and_an_unknown_name() -> None:
     rates = expected_rates(spec, MODELS, 1, HOUR_NS)
     assert rates[[1, 12]].tolist() == pytest.approx([37.5, 12.5]) and np.count_nonzero(rates) == 2
     wrong = replace(POISSON, popularity=PopularitySpec("explicit", weights={"brt-1": 3.0}))
-    with pytest.raises(InputError, match="'brt-1' is not a model.*\n.*did you mean 'bert-1'"):
+    with pytest.raises(InputError, match=r"'brt-1' is not a model.*\n.*did you mean 'bert-1'"):
         build_arrivals(wrong, MODELS, 1, HOUR_NS)
 
 
@@ -234,7 +235,7 @@ def test_drift_swaps_some_ranks_at_a_time() -> None:
     spec = replace(POISSON, popularity=PopularitySpec("drifting", s=1.0, every_s=600.0, swap=0.2))
     rates = [expected_rates(spec, MODELS, 1, ns(600.0 * k)) * k for k in range(1, 7)]
     periods = np.diff(rates, axis=0, prepend=np.zeros((1, 20)))
-    for before, after in zip(periods[:-1], periods[1:], strict=True):
+    for before, after in pairwise(periods):
         assert np.sort(after) == pytest.approx(np.sort(before))
         assert (~np.isclose(before, after)).sum() == 4
     requests = generated(spec)
@@ -250,7 +251,8 @@ def test_models_that_come_and_go_get_requests_only_while_they_are_there() -> Non
     times = [requests.t_ns[requests.model == index] / 1e9 for index in range(3)]
     assert times[1].min() >= 600 and times[2].max() < 1200
     expected = expected_rates(spec, models, 1, HOUR_NS) * 3600
-    assert expected == pytest.approx(np.array([600 / 2 + 600 / 3 + 2400 / 2, 600 / 3 + 2400 / 2, 600 / 2 + 600 / 3]) * 50)
+    present_s = np.array([600 / 2 + 600 / 3 + 2400 / 2, 600 / 3 + 2400 / 2, 600 / 2 + 600 / 3])
+    assert expected == pytest.approx(present_s * 50)
     # sessions of mean length 2 make counts vary (1 + 0.5) / (1 - 0.5) = 3 times as much
     assert (np.abs([len(t) for t in times] - expected) < 4 * np.sqrt(3 * expected)).all()
 

@@ -1,6 +1,6 @@
 """Random streams and distributions: named, independent, with the moments they promise.
 
-Tolerances are four standard errors of the estimate (chance of a false alarm 6e-5 each, and the seeds are fixed): n draws with
+Tolerances are four standard errors of the estimate (chance of a false alarm 6e-5 each; seeds are fixed): n draws with
 cv c have a mean with relative standard error c / sqrt(n), and a cv with about sqrt((k - 1) / (4 n)) (k: kurtosis).
 """
 
