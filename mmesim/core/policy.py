@@ -189,7 +189,7 @@ class PlacementPolicy(Policy, ABC):
 
     @abstractmethod
     def place(self, model: ModelView, instances: Sequence[InstanceView], now_ns: int) -> int | None:
-        """The instance (number) that gets a copy: one of `instances` (serving, without a copy, never empty); or None."""
+        """Number of the instance that gets a copy: one of `instances` (serving, without one, never empty), or None."""
 
 
 class EvictionPolicy(Policy, ABC):

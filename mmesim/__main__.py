@@ -1,0 +1,5 @@
+"""`python -m mmesim`."""
+
+from mmesim.cli import main
+
+main()

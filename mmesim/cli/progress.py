@@ -1,0 +1,42 @@
+"""A progress bar over simulated time: shown after a second, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mmesim.units import format_duration, seconds
+
+QUIET_FOR_S = 1.0
+
+
+@contextmanager
+def simulated_time(what: str, duration_ns: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Gives the function to call with the simulated time (ns), or None when nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[at]}"),
+                   TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=duration_ns, at="")
+    started = time.monotonic()
+    shown = False
+
+    def tick(now_ns: int) -> None:
+        nonlocal shown
+        elapsed_s = time.monotonic() - started
+        if not shown and elapsed_s > QUIET_FOR_S:
+            bar.start()
+            shown = True
+        if shown:
+            bar.update(task, completed=now_ns,
+                       at=f"{format_duration(seconds(now_ns))} simulated, {seconds(now_ns) / elapsed_s:,.0f}× real time")
+
+    try:
+        yield tick
+    finally:
+        bar.stop()
