@@ -1,0 +1,66 @@
+"""What must hold at the end of every run; a violation is our bug, never the user's.
+
+*Conservation*: invocations = completions + failures + in flight. *Little's law*, as an identity rather than in the long
+run: the integral of the number in flight is the sum of the times spent by every invocation. Completions give their
+times exactly (latency without the caller's overhead, which lies after the service end). An invocation that failed, or
+is still in flight, spent between nothing and its time-out, so the identity is exact where there is neither and an
+interval otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.dataplane.api import Reason
+
+LITTLE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A run's sums, warm-up included."""
+
+    endpoint: NDArray[np.void]
+    """0-d array of ENDPOINT_COUNTERS over the whole run."""
+    sketched: int
+    """Completions in the latency sketches."""
+    in_flight: int
+    timeout_ns: int
+
+
+def little_error(totals: Totals) -> float:
+    """Relative distance of the in-flight integral from the interval that the times spent allow; 0 inside it."""
+    end = totals.endpoint
+    integral_ns = int(end["in_flight_ns"])
+    spent_ns = int(end["latency_ns"]) - int(end["reasons_ns"][Reason.OVERHEAD])
+    unknown_ns = (int(end["failures"].sum()) + totals.in_flight) * totals.timeout_ns
+    outside_ns = max(spent_ns - integral_ns, integral_ns - spent_ns - unknown_ns, 0)
+    return outside_ns / integral_ns if integral_ns else float(outside_ns > 0)
+
+
+def check(totals: Totals) -> None:
+    """Raise AssertionError with both sides of what does not hold."""
+    end = totals.endpoint
+    issued, ended = int(end["invocations"]), int(end["completions"]) + int(end["failures"].sum())
+    assert issued == ended + totals.in_flight, \
+        f"{issued} invocations, but {ended} ended and {totals.in_flight} in flight"
+    completions = int(end["completions"])
+    assert int(end["tiers"].sum()) == completions, f"{completions} completions, but tiers {end['tiers'].tolist()}"
+    assert totals.sketched == completions, f"{completions} completions, but {totals.sketched} in the latency sketches"
+    assert int(end["tier_latency_ns"].sum()) == int(end["latency_ns"]), "latency by tier does not add up"
+    reasons_ns, latency_ns = int(end["reasons_ns"].sum()), int(end["latency_ns"])
+    assert reasons_ns == latency_ns, f"latencies are {latency_ns} ns together, their parts {reasons_ns} ns"
+    error = little_error(totals)
+    assert error < LITTLE_TOLERANCE, f"Little's law is off by {error:.3g} of the number in flight"
+
+
+def check_models(measured: NDArray[np.void], models: NDArray[np.void]) -> None:
+    """The models' counters add up to the endpoint's over the measured time."""
+    for name in ("invocations", "completions"):
+        ours, theirs = int(measured[name]), int(models[name].sum())
+        assert ours == theirs, f"{ours} {name} of the endpoint, {theirs} of its models together"
+    failed, theirs = int(measured["failures"].sum()), int(models["failures"].sum())
+    assert failed == theirs, f"{failed} failures of the endpoint, {theirs} of its models together"

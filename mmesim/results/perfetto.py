@@ -1,0 +1,2 @@
+def write_trace(run, path):
+    path.write_text("{}")
