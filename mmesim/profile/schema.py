@@ -1,0 +1,121 @@
+"""What may be written in a profile: one YAML file for one model on one backend, precision and GPU.
+
+Every number stands with how it is known::
+
+    gpu_bytes: {value: 271MiB, basis: measured, source: mme-bench, at: cell 26}
+
+`basis` is one of
+
+* ``measured``: somebody measured exactly this, on this GPU;
+* ``published``: stated by its publisher (a configuration, a file size, a parameter count);
+* ``estimated``: derived from a measurement of something similar; `note` says how;
+* ``rule``: follows from a rule that the source states.
+
+`source` is a key of the file's own ``sources``, where the full reference stands; `at` is the place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from mmesim.settings import Bytes, Count, Duration, Number, Settings
+
+Basis = Literal["measured", "published", "estimated", "rule"]
+Value = TypeVar("Value")
+Positive = Annotated[Count, Field(ge=1)]
+
+
+class Provenance(Settings):
+    """How a number is known."""
+
+    basis: Basis = Field(description="measured, published, estimated or rule")
+    source: str = Field(description="a key of `sources`")
+    at: str = Field("", description="the place in the source")
+    note: str = ""
+
+
+class Known(Provenance, Generic[Value]):
+    """A value and how it is known."""
+
+    value: Value
+
+
+class HostCpu(Settings):
+    """Work of the host's CPUs for one request besides the model: decode, pre- and post-processing."""
+
+    per_request: Known[Duration]
+    per_item: Known[Duration]
+
+
+class Load(Settings):
+    """From files on the local disk to ready."""
+
+    fixed: Known[Duration] = Field(description="all of a load but reading the disk and copying to the GPU")
+    time: Known[Duration] | None = Field(None, description="a whole load from the local disk, if one is known")
+
+
+class LatencyPoint(Settings):
+    """Device time of one batch, split as Triton splits it; what is not published apart is in `infer`."""
+
+    batch: Positive
+    input: Duration = 0.0
+    infer: Duration
+    output: Duration = 0.0
+    at: str = Field("", description="the place in the source, if not the table's")
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of compute input, infer and output. (TorchScript's output waits for its infer.)"""
+        return self.input + self.infer + self.output
+
+
+class Latency(Provenance):
+    """Device time against batch size, one request in flight."""
+
+    batches: list[LatencyPoint] = Field(min_length=1)
+
+
+class ProfileFile(Settings):
+    """One profile."""
+
+    name: str
+    model: str
+    task: str = ""
+    input: str = Field("", description="one item of a request")
+    backend: str
+    precision: str
+    gpu: str = Field(description="the GPU's name as in the catalog, or cpu")
+    framework: str = Field(description="copies of one framework share its base memory on a device")
+    note: str = ""
+    sources: dict[str, str] = Field(min_length=1, description="short key -> full reference")
+
+    max_batch_size: Known[Positive]
+    instance_count: Known[Positive]
+    preferred_batch_sizes: Known[list[Positive]]
+    max_queue_delay: Known[Duration]
+    gpu_share: Known[Number] = Field(description="part of the device a running batch takes: above 0 to 1")
+    cpu_cores: Known[Number] | None = Field(None, description="on a CPU: vCPUs a running batch takes")
+    overhead: Known[Duration] = Field(description="network and front end, besides the scenario's")
+    host_cpu: HostCpu
+    latency: Latency
+    gpu_bytes: Known[Bytes] = Field(description="one loaded copy, all its instances")
+    framework_base_bytes: Known[Bytes] = Field(description="taken once per device by the framework")
+    host_bytes: Known[Bytes] = Field(description="host memory of one loaded copy")
+    artifact_bytes: Known[Bytes] = Field(description="the .tar.gz")
+    disk_bytes: Known[Bytes] = Field(description="extracted files")
+    load: Load
+
+
+def provenances(node: BaseModel,
+                prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Provenance]]:
+    """(path, provenance) of everything under `node` that is known somehow, in file order."""
+    if isinstance(node, Provenance):
+        yield prefix, node
+        return
+    for name in type(node).model_fields:
+        child = getattr(node, name)
+        if isinstance(child, BaseModel):
+            yield from provenances(child, (*prefix, name))
