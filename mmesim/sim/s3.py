@@ -75,7 +75,7 @@ class S3:
 
     def __init__(self, hub: Hub) -> None:
         self._env = hub.env
-        self._exists = hub.table.models["exists"]
+        self._table = hub.table
         self._storage = hub.build.scenario.endpoint.storage
         self._first_byte = Draws(hub, self._storage.s3_first_byte.distribution(), "s3 first byte")
         self._bucket = RequestBucket(hub.env, self._storage.s3_prefix_rate)
@@ -112,9 +112,9 @@ class S3:
     def begin_outage(self) -> None:
         """No request is answered with bytes; transfers under way break off."""
         self._outages += 1
-        for fetch in list(self._moving):
+        broken, self._moving = self._moving, {}
+        for fetch in broken:
             assert fetch.transfer is not None
-            del self._moving[fetch]
             fetch.missing_bytes = fetch.nic.cancel(fetch.transfer)
             self._failed(fetch, "S3 outage")
 
@@ -164,7 +164,7 @@ class S3:
         fetch: Fetch = event.value
         if fetch.nic not in self._nics:  # the instance is gone
             return
-        if not self._exists[fetch.model]:
+        if not self._table.models["exists"][fetch.model]:
             fetch.failed("the archive is not in the prefix")
         elif self._outages:
             self._failed(fetch, "S3 outage")
