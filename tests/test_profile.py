@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import pickle
 import sys
 from pathlib import Path
 
@@ -226,6 +227,13 @@ def test_unknown_name_is_answered_with_the_nearest():
         load_profile("my-modle", {"my-model": Path("mine.yaml")})
     with pytest.raises(InputError, match="no such file"):
         load_profile("nowhere/mine.yaml")
+
+
+def test_profile_and_instance_type_travel_to_other_processes():
+    profile, kind = load_profile("tft-tensorrt-t4"), load_catalog()["ml.g4dn.xlarge"]
+    sent = pickle.loads(pickle.dumps((profile, kind)))
+    assert sent == (profile, kind)
+    assert sent[0].service_s(48) == profile.service_s(48)
 
 
 def test_own_profile_by_name_and_by_path(tmp_path):

@@ -17,14 +17,13 @@ Every number stands with how it is known::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from mmesim.settings import Bytes, Count, Duration, Number, Settings
 
 Basis = Literal["measured", "published", "estimated", "rule"]
-Value = TypeVar("Value")
 Positive = Annotated[Count, Field(ge=1)]
 
 
@@ -37,24 +36,44 @@ class Provenance(Settings):
     note: str = ""
 
 
-class Known(Provenance, Generic[Value]):
-    """A value and how it is known."""
+class Known(Provenance):
+    """A value and how it is known. (One class per kind of value, since generic ones cannot be pickled.)"""
 
-    value: Value
+    value: Any
+
+
+class KnownBytes(Known):
+    value: Bytes
+
+
+class KnownDuration(Known):
+    value: Duration
+
+
+class KnownCount(Known):
+    value: Positive
+
+
+class KnownCounts(Known):
+    value: list[Positive]
+
+
+class KnownNumber(Known):
+    value: Number
 
 
 class HostCpu(Settings):
     """Work of the host's CPUs for one request besides the model: decode, pre- and post-processing."""
 
-    per_request: Known[Duration]
-    per_item: Known[Duration]
+    per_request: KnownDuration
+    per_item: KnownDuration
 
 
 class Load(Settings):
     """From files on the local disk to ready."""
 
-    fixed: Known[Duration] = Field(description="all of a load but reading the disk and copying to the GPU")
-    time: Known[Duration] | None = Field(None, description="a whole load from the local disk, if one is known")
+    fixed: KnownDuration = Field(description="all of a load but reading the disk and copying to the GPU")
+    time: KnownDuration | None = Field(None, description="a whole load from the local disk, if one is known")
 
 
 class LatencyPoint(Settings):
@@ -92,20 +111,20 @@ class ProfileFile(Settings):
     note: str = ""
     sources: dict[str, str] = Field(min_length=1, description="short key -> full reference")
 
-    max_batch_size: Known[Positive]
-    instance_count: Known[Positive]
-    preferred_batch_sizes: Known[list[Positive]]
-    max_queue_delay: Known[Duration]
-    gpu_share: Known[Number] = Field(description="part of the device a running batch takes: above 0 to 1")
-    cpu_cores: Known[Number] | None = Field(None, description="on a CPU: vCPUs a running batch takes")
-    overhead: Known[Duration] = Field(description="network and front end, besides the scenario's")
+    max_batch_size: KnownCount
+    instance_count: KnownCount
+    preferred_batch_sizes: KnownCounts
+    max_queue_delay: KnownDuration
+    gpu_share: KnownNumber = Field(description="part of the device a running batch takes: above 0 to 1")
+    cpu_cores: KnownNumber | None = Field(None, description="on a CPU: vCPUs a running batch takes")
+    overhead: KnownDuration = Field(description="network and front end, besides the scenario's")
     host_cpu: HostCpu
     latency: Latency
-    gpu_bytes: Known[Bytes] = Field(description="one loaded copy, all its instances")
-    framework_base_bytes: Known[Bytes] = Field(description="taken once per device by the framework")
-    host_bytes: Known[Bytes] = Field(description="host memory of one loaded copy")
-    artifact_bytes: Known[Bytes] = Field(description="the .tar.gz")
-    disk_bytes: Known[Bytes] = Field(description="extracted files")
+    gpu_bytes: KnownBytes = Field(description="one loaded copy, all its instances")
+    framework_base_bytes: KnownBytes = Field(description="taken once per device by the framework")
+    host_bytes: KnownBytes = Field(description="host memory of one loaded copy")
+    artifact_bytes: KnownBytes = Field(description="the .tar.gz")
+    disk_bytes: KnownBytes = Field(description="extracted files")
     load: Load
 
 
