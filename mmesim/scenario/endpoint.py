@@ -189,7 +189,7 @@ class Metrics(Settings):
 class Endpoint(Settings):
     """The multi-model endpoint."""
 
-    instance_type: str
+    instance_type: str = "ml.g4dn.2xlarge"
     """A row of the catalog, built in or of your own (`instance_types`)."""
     instances: Instances = Instances()
     """How many instances."""

@@ -13,7 +13,7 @@ from mmesim.scenario.laws import RelativeLaw
 from mmesim.settings import Bytes, Count, Duration, Number, Settings, wrong
 
 _DIGITS = re.compile(r"(0?\d)?\Z")
-MAX_MODELS = 1_000_000
+MAX_MODELS = 200_000
 _NAME_HINT = 'write e.g. "resnet-{i:03}"; {i} counts from 0, {i:03} with three digits'
 
 

@@ -19,6 +19,9 @@ from mmesim.scenario.models import ModelGroup
 from mmesim.scenario.workload import Workload
 from mmesim.settings import Count, Duration, Fraction, Number, Settings
 
+DEFAULT_DURATION_S = 3600.0
+"""Without `duration` and without a trace."""
+
 
 class Objective(Settings):
     """What the result is judged by; all optional."""
@@ -70,7 +73,7 @@ class Scenario(Settings):
     """Simulated time; null: until the trace ends, else 1h."""
     warmup: Duration = 0.0
     """Left out of the summary."""
-    endpoint: Endpoint
+    endpoint: Endpoint = Endpoint()
     """The multi-model endpoint."""
     instance_types: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Your own rows of the catalog, or changes to built-in ones."""

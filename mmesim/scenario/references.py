@@ -1,0 +1,230 @@
+"""What a scenario names: instance type, profiles, policies, files, models, zones. Every name must stand for something.
+
+The second of three passes (shape, references, sense). Problems carry the setting's dotted path; the loader adds file
+and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmesim.catalog import InstanceType, load_catalog
+from mmesim.core.policy import Policies
+from mmesim.errors import InputError, Problem, alternatives
+from mmesim.policies import registry
+from mmesim.profile import ModelProfile, load_profile, profile_names
+from mmesim.profile.model import ON_CPU
+from mmesim.scenario.endpoint import PolicyRef
+from mmesim.scenario.models import MAX_MODELS, ModelGroup
+from mmesim.scenario.schema import Scenario
+from mmesim.scenario.workload_spec import workload_models, workload_spec
+from mmesim.workload.build import check
+from mmesim.workload.trace import id_map, trace_end_s
+from mmesim.workload.tracefile import COUNTS, TraceFile
+from mmesim.yamldoc import missing_file
+
+Result = TypeVar("Result")
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Models that are alike: the profile's numbers with the scenario's in place of them where it gives any."""
+
+    settings: ModelGroup
+    profile: ModelProfile
+
+    @property
+    def artifact_bytes(self) -> int:
+        """Archive in S3."""
+        return _first(self.settings.artifact_bytes, self.profile.artifact_bytes)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Extracted files."""
+        return _first(self.settings.disk_bytes, self.profile.disk_bytes)
+
+    @property
+    def gpu_bytes(self) -> int:
+        """Expected device memory of one copy; 0 on a CPU."""
+        return _first(self.settings.gpu_bytes, self.profile.gpu_bytes)
+
+    @property
+    def actual_gpu_bytes(self) -> int:
+        """Device memory that one copy really takes."""
+        return _first(self.settings.actual_gpu_bytes, self.gpu_bytes)
+
+    @property
+    def host_bytes(self) -> int:
+        """Host memory of one copy."""
+        return _first(self.settings.host_bytes, self.profile.host_bytes)
+
+    @property
+    def load_time_s(self) -> float | None:
+        """A whole load from the disk, alone; None: computed from sizes and rates."""
+        return self.profile.load_time_s if self.settings.load_time is None else self.settings.load_time
+
+    @property
+    def max_batch_size(self) -> int:
+        """Triton's max_batch_size; 0: no batching."""
+        return _first(self.settings.max_batch_size, self.profile.max_batch_size)
+
+    @property
+    def max_queue_delay_s(self) -> float:
+        """Triton's max_queue_delay_microseconds, in seconds."""
+        return _first(self.settings.max_queue_delay, self.profile.max_queue_delay_s)
+
+    @property
+    def preferred_batch_sizes(self) -> tuple[int, ...]:
+        """Triton's preferred_batch_size."""
+        return _first(self.settings.preferred_batch_sizes, self.profile.preferred_batch_sizes)
+
+    @property
+    def instance_count(self) -> int:
+        """Copies in Triton's instance group."""
+        return _first(self.settings.instance_count, self.profile.instance_count)
+
+
+@dataclass(frozen=True)
+class References:
+    """What the names of a scenario stand for. Policies are fresh objects: one set for one run."""
+
+    instance_type: InstanceType
+    groups: tuple[Group, ...]
+    policies: Policies
+
+
+def resolve(scenario: Scenario) -> References:
+    """What the scenario's names stand for. Raises InputError with all that stand for nothing."""
+    if (total := sum(group.count for group in scenario.models)) > MAX_MODELS:
+        raise InputError(Problem(f"{total:,} models", path="models", hint=f"at most {MAX_MODELS:,} can be simulated"))
+    found = _Finder()
+    instance_type = found.get("endpoint.instance_type", partial(_instance_type, scenario))
+    profiles = [found.get(f"models.{i}.profile", partial(_profile, scenario, group.profile))
+                for i, group in enumerate(scenario.models)]
+    policies = _policies(scenario, found)
+    found.problems += [*_of_instances(scenario), *_of_names(scenario), *_of_faults(scenario)]
+    found.get("workload", partial(_check_workload, scenario))
+    groups = tuple(Group(*pair) for pair in zip(scenario.models, profiles, strict=True) if pair[1] is not None)
+    if instance_type is not None:
+        found.problems += _of_gpus(scenario, instance_type, profiles)
+    if found.problems or instance_type is None or policies is None:
+        raise InputError(found.problems)
+    return References(instance_type, groups, policies)
+
+
+class _Finder:
+    """Looks things up and gathers what was not found."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def get(self, path: str, look_up: Callable[[], Result]) -> Result | None:
+        """What `look_up` finds; None, and a problem at `path`, when it raises."""
+        try:
+            return look_up()
+        except InputError as error:
+            self.problems += [replace(found, path=_INDEX.sub(r".\1", found.path) or path) for found in error.problems]
+        except registry.PolicyError as error:
+            here = f"{path}.{error.param}" if error.param else path
+            self.problems.append(Problem(error.message, path=here, hint=error.hint))
+        return None
+
+
+def _first(value: Result | None, otherwise: Result) -> Result:
+    return otherwise if value is None else value
+
+
+def _instance_type(scenario: Scenario) -> InstanceType:
+    return load_catalog(scenario.instance_types)[scenario.endpoint.instance_type]
+
+
+def _profile(scenario: Scenario, name: str) -> ModelProfile:
+    own = {own: scenario.base_dir / file for own, file in scenario.profiles.items()}
+    is_file = name not in own and name.endswith((".yaml", ".yml"))
+    return load_profile(scenario.base_dir / name if is_file else name, own)
+
+
+def _policies(scenario: Scenario, found: _Finder) -> Policies | None:
+    def make(kind: str, path: str, ref: PolicyRef) -> Any:
+        return found.get(f"endpoint.{path}", lambda: registry.resolve(kind, ref.use, ref.params, scenario.base_dir))
+
+    endpoint = scenario.endpoint
+    made = (make("routing", "routing", endpoint.routing), make("placement", "placement", endpoint.placement),
+            make("eviction", "eviction.gpu", endpoint.eviction.gpu),
+            make("eviction", "eviction.disk", endpoint.eviction.disk),
+            make("prewarm", "prewarm", endpoint.prewarm), make("admission", "admission", endpoint.admission),
+            tuple(make("autoscaling", f"autoscaling.{i}", ref) for i, ref in enumerate(endpoint.autoscaling)))
+    return Policies(*made) if None not in (*made, *made[-1]) else None
+
+
+def _of_instances(scenario: Scenario) -> Iterator[Problem]:
+    n = scenario.endpoint.instances
+    if not n.min <= n.initial <= n.max:
+        yield Problem(f"initial {n.initial} does not lie between min {n.min} and max {n.max}",
+                      path="endpoint.instances", hint="write min <= initial <= max; max defaults to initial, min to 1")
+
+
+def _of_names(scenario: Scenario) -> Iterator[Problem]:
+    """Names of models are unique, and what refers to models finds some."""
+    names = [group.names() for group in scenario.models]
+    times = Counter(name for group in names for name in group)
+    for i, group in enumerate(names):
+        if twice := next((name for name in group if times[name] > 1), None):
+            yield Problem(f"{times[twice]} models are called {twice!r}", path=f"models.{i}.name",
+                          hint="give each group a name of its own, with {i} where there are several models")
+    for i, fault in enumerate(scenario.faults):
+        pattern = getattr(fault, "models", "*")
+        if not any(fnmatchcase(name, pattern) for name in times):
+            yield Problem(f"no model matches {pattern!r}", path=f"faults.{i}.models", hint=alternatives(pattern, times))
+    for name in getattr(scenario.workload.popularity, "weights", {}):
+        if name not in times:
+            yield Problem("is not a model of this scenario", path=f"workload.popularity.weights.{name}",
+                          hint=alternatives(name, times))
+
+
+def _of_faults(scenario: Scenario) -> Iterator[Problem]:
+    """Instances and zones are numbers that the endpoint has."""
+    limits = {"instance": scenario.endpoint.instances.max, "zone": scenario.endpoint.availability_zones}
+    for i, fault in enumerate(scenario.faults):
+        for what, limit in limits.items():
+            number = getattr(fault, what, "random")
+            if number != "random" and number >= limit:
+                yield Problem(f"there is no {what} {number}", path=f"faults.{i}.{what}",
+                              hint=f"write 0 to {limit - 1}, or random")
+
+
+def _check_workload(scenario: Scenario) -> None:
+    """Surges find models; recorded workloads are there, of the right kind, and not empty."""
+    spec, models = workload_spec(scenario), workload_models(scenario)
+    check(spec, models)
+    if spec.arrivals.file is not None:
+        _check_file(spec.arrivals.file, "workload.arrivals.file")
+        TraceFile(spec.arrivals.file, COUNTS, "workload.arrivals.file")
+    if spec.trace is not None:
+        _check_file(spec.trace.file, "workload.trace")
+        trace_end_s(spec.trace)
+        id_map(spec.trace, models)
+
+
+def _check_file(file: Path, path: str) -> None:
+    if not file.is_file():
+        raise InputError(replace(missing_file(file), message=f"no such file: {file}", file="", path=path))
+
+
+def _of_gpus(scenario: Scenario, kind: InstanceType, profiles: list[ModelProfile | None]) -> Iterator[Problem]:
+    """Service times hold for the device that they were measured on."""
+    device = kind.gpu or ON_CPU
+    for i, profile in enumerate(profiles):
+        if profile is not None and profile.gpu != device:
+            fitting = [name for name in profile_names() if load_profile(name).gpu == device]
+            yield Problem(f"{profile.name} was measured on {profile.gpu}, but {kind.name} has {device}",
+                          path=f"models.{i}.profile", hint=f"profiles for {device}: {', '.join(fitting) or 'none'}; "
+                          "or measure your own")
