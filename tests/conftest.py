@@ -13,8 +13,11 @@ SHARED = Path(os.environ.get("MMESIM_SHARED", ROOT.parent / "shared"))
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of shared measurements and traces; the test is skipped where it is absent."""
+    """The folder of shared measurements and traces; without it the test is skipped (in CI: fails)."""
     data = SHARED / "data"
     if not data.is_dir():
-        pytest.skip(f"measurement and trace data not found at {data} (set MMESIM_SHARED)")
+        message = f"measurement and trace data not found at {data} (set MMESIM_SHARED)"
+        if os.environ.get("MMESIM_REQUIRE_SHARED"):
+            pytest.fail(message)
+        pytest.skip(message)
     return data

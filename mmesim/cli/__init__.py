@@ -1,4 +1,4 @@
-"""The command line: `mmesim run`, and what goes with it. Heavy libraries are imported by the command that needs them."""
+"""The command line: `mmesim run` and what goes with it. Each command imports the heavy libraries it needs, itself."""
 
 from mmesim.cli.app import main
 

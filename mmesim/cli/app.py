@@ -1,6 +1,6 @@
 """The `mmesim` program: its commands, and how it ends.
 
-Exit codes: 0 ok, 1 the objective is missed (`--check`), 2 wrong input, 3 our own mistake (with a traceback), 130 Ctrl-C.
+Exit codes: 0 ok, 1 the objective is missed (`--check`), 2 wrong input, 3 our own mistake (traceback), 130 Ctrl-C.
 """
 
 from __future__ import annotations

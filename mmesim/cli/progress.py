@@ -33,8 +33,8 @@ def simulated_time(what: str, duration_ns: int, *, quiet: bool) -> Iterator[Call
             bar.start()
             shown = True
         if shown:
-            bar.update(task, completed=now_ns,
-                       at=f"{format_duration(seconds(now_ns))} simulated, {seconds(now_ns) / elapsed_s:,.0f}× real time")
+            pace = seconds(now_ns) / elapsed_s
+            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))} simulated, {pace:,.0f}× real time")
 
     try:
         yield tick
