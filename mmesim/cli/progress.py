@@ -34,7 +34,7 @@ def simulated_time(what: str, duration_ns: int, *, quiet: bool) -> Iterator[Call
             shown = True
         if shown:
             pace = seconds(now_ns) / elapsed_s
-            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))} simulated, {pace:,.0f}× real time")
+            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))} simulated, {pace:,.0f} × real")
 
     try:
         yield tick

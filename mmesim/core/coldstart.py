@@ -132,8 +132,11 @@ class ColdPath:
             self.fail(instance, model, now_ns)
             return
         grow, by = OOM_GROWTH
-        endpoint.expected_gpu_bytes[model] = endpoint.expected_gpu_bytes[model] * grow // by
+        more_bytes = endpoint.expected_gpu_bytes[model] * grow // by
+        endpoint.expected_gpu_bytes[model] = min(more_bytes, instance.gpu.capacity_bytes)
         self._again(instance, model, now_ns)
+        if model not in instance.cold:
+            endpoint.expected_gpu_bytes[model] = endpoint.specs[model].gpu_bytes
 
     def _again(self, instance: InstanceState, model: int, now_ns: int) -> None:
         cold = instance.cold[model]
