@@ -70,8 +70,9 @@ class Recorder:
         self._lanes.step(now_ns, event, actions)
 
     def span(self, instance: int, track: str, name: str, start_ns: int, end_ns: int, **args: object) -> None:
-        """A piece of the world's work for trace.json; tracks: download, extract, load, unload."""
-        if not self._keeps_spans:
+        """A piece of the world's work for trace.json; tracks: download, extract, load, unload (the last two are known
+        from the steps already, with reasons)."""
+        if not self._keeps_spans or track in ("load", "unload"):
             return
         if len(self._spans.kept) < MAX_SPANS:
             self._spans.kept.append(Span(instance, track, name, start_ns, end_ns, args))

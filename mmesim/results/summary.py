@@ -175,12 +175,14 @@ def _use(m: Measured, instances: DataFrame) -> dict[str, Any]:
     use: dict[str, Any] = {"unit": "%"}
     for name, metric in names.items():
         if metric in here:
-            mean = _per(float((here[metric].fillna(0.0) * here["serving_s"]).sum()), float(here["serving_s"].sum()))
-            peak = float(here[metric].max()) if len(here) else math.nan
-            use[name] = {"mean": None if mean is None else mean / scale[metric], "peak": peak / scale[metric]}
-    loaded = here["LoadedModelCount"] * here["serving_s"]
-    use["loaded_models_per_instance"] = _per(float(loaded.sum()), float(here["serving_s"].sum()))
-    return use
+            use[name] = {"mean": _mean(here, metric) / scale[metric], "peak": float(here[metric].max()) / scale[metric]}
+    return {**use, "loaded_models_per_instance": _mean(here, "LoadedModelCount")}
+
+
+def _mean(here: DataFrame, metric: str) -> float:
+    """Mean over instance time in service; NaN when nothing served."""
+    served_s = here["serving_s"].where(here[metric].notna(), 0.0)
+    return float((here[metric].fillna(0.0) * served_s).sum()) / float(served_s.sum()) if served_s.any() else math.nan
 
 
 def _instances(m: Measured) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mmesim.core.types import Failure, Tier
 from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, ONE_Q16, Reason
 from mmesim.results.fleet import overlaps_ns
 from mmesim.results.lanes import Count
-from mmesim.results.series import FRACTIONS, Row
+from mmesim.results.series import FRACTIONS, LEVELS, Row
 from mmesim.results.sketch import quantiles_ns
 from mmesim.results.types import InstanceLife, Phase
 from mmesim.units import NS_PER_MS, NS_PER_S
@@ -65,13 +65,13 @@ def instance_table(build: Build, rows: Sequence[Row], lives: Sequence[InstanceLi
     _utilisation(table, build, serving_ns)
     table["start_s"], table["end_s"] = start_ns / NS_PER_S, end_ns / NS_PER_S
     first = ["start_s", "end_s", "warmup", "instance", "slot", "zone", "phase"]
-    dropped = ["start_ns", "end_ns", "device_busy", "cpu_busy", "device_jobs_ns"]
+    dropped = ["start_ns", "end_ns", "device_busy", "cpu_busy", "device_jobs_ns", "ready"]
     return table[[*first, *(name for name in table.columns if name not in (*first, *dropped))]]
 
 
 def _instance_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     """Sums and levels of every slot in which something was, row by row."""
-    kept = [np.flatnonzero((row.levels["phase"] != Phase.NONE) | row.instances[:, :].any(axis=1)) for row in rows]
+    kept = [np.flatnonzero((row.levels["phase"] != Phase.NONE) | row.instances.any(axis=1)) for row in rows]
     sizes = [len(slots) for slots in kept]
     columns: dict[str, NDArray[Any]] = {
         "start_ns": np.repeat([row.since_ns for row in rows], sizes).astype(np.int64),
@@ -80,9 +80,8 @@ def _instance_columns(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         "slot": _joined([slots.astype(np.int64) for slots in kept])}
     for k, name in enumerate(INSTANCE_COUNTERS.names or ()):
         columns[name] = _joined([row.instances[slots, k] for row, slots in zip(rows, kept, strict=True)])
-    for name in ("device_used_bytes", "host_used_bytes", "disk_used_bytes", "phase"):
+    for name in LEVELS.names or ():
         columns[name] = _joined([row.levels[name][slots] for row, slots in zip(rows, kept, strict=True)])
-    columns["LoadedModelCount"] = _joined([row.levels["ready"][slots] for row, slots in zip(rows, kept, strict=True)])
     return columns
 
 
@@ -91,9 +90,11 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[np.int64]:
 
 
 def _utilisation(table: DataFrame, build: Build, serving_ns: NDArray[np.int64]) -> None:
-    """CloudWatch's utilisation of each instance, in percent of its time in service; NaN when it did not serve."""
+    """CloudWatch's utilisation of each instance, in percent; NaN when it did not serve, levels also when it is gone."""
     kind = build.instance_type
-    served = np.where(serving_ns > 0, 1.0, np.nan)
+    there = table["phase"].isin((Phase.SERVING, Phase.DRAINING)) & (serving_ns > 0)
+    served = np.where(there, 1.0, np.nan)
+    table["LoadedModelCount"] = served * table["ready"]
     table["CPUUtilization"] = 100 * ratio(table["cpu_busy"] / ONE_Q16, serving_ns)
     table["MemoryUtilization"] = 100 * served * table["host_used_bytes"] / kind.ram_bytes
     table["DiskUtilization"] = 100 * served * table["disk_used_bytes"] / kind.disk_bytes
@@ -173,6 +174,8 @@ def _count_columns(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _with_instances(table: DataFrame, build: Build, instances: DataFrame) -> DataFrame:
     """Add means over instances, weighted by time in service, and the cost."""
+    import pandas as pd
+
     length_s = table["end_s"] - table["start_s"]
     weight = instances["serving_s"]
     by_row = instances["start_s"]
@@ -182,8 +185,10 @@ def _with_instances(table: DataFrame, build: Build, instances: DataFrame) -> Dat
     for name in ("GPUUtilization", "GPUMemoryUtilization", "CPUUtilization", "MemoryUtilization", "DiskUtilization",
                  "LoadedModelCount"):
         if name in instances:
-            total = (instances[name].fillna(0.0) * weight).groupby(by_row).sum()
-            table[name] = ratio(total.reindex(table["start_s"], fill_value=0.0).to_numpy(), served_s)
+            known_s = weight.where(instances[name].notna(), 0.0)
+            products = pd.DataFrame({"value": instances[name].fillna(0.0) * known_s, "weight": known_s})
+            sums = products.groupby(by_row).sum().reindex(table["start_s"], fill_value=0.0)
+            table[name] = ratio(sums["value"].to_numpy(), sums["weight"].to_numpy())
     billed_s = instances["billed_s"].groupby(by_row).sum().reindex(table["start_s"], fill_value=0.0).to_numpy()
     price = build.instance_type.price_per_hour
     table["cost_per_hour"] = np.nan if price is None else billed_s / length_s * price
