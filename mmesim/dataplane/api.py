@@ -357,5 +357,8 @@ class DataPlane(Protocol):
     def in_flight(self) -> int:
         """Invocations issued and not ended for the caller (their service end or failure is still to come)."""
 
+    def check(self) -> None:
+        """Recompute what can be recomputed (conservation, outstanding counts); an assertion fails on our bug."""
+
     def idle(self) -> bool:
         """True when nothing is left to happen: no arrival, client, request or work."""
