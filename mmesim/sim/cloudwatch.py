@@ -7,13 +7,14 @@ Keys are ``Name.Statistic``; a metric without data in a period is absent. Defini
   its time); errors by HTTP status, 424 also as ``InvocationModelErrors``; latencies in microseconds over answered
   invocations. ``ModelLatency`` is the container's part (host CPU, queue, compute); ``OverheadLatency`` the rest, the
   wait for a load included (assumed: the guide does not say).
-* ``ModelLoadingWaitTime`` and ``ModelCacheHit`` are per answered invocation, ``Model{Downloading,Loading,Unloading}Time``
-  per action (microseconds); the sample count of the last is the number of unloads.
+* ``ModelLoadingWaitTime`` and ``ModelCacheHit`` are per answered invocation;
+  ``Model{Downloading,Loading,Unloading}Time`` per action (microseconds): the sample count of the last is the number of
+  unloads.
 * Instance metrics have one sample per instance in service at the period's end: utilisations are averages over its time
   in service in that period (GPU in percent of one GPU, CPU in percent of one core), memory, disk and
   ``LoadedModelCount`` the level at the end.
-* ``ConcurrentRequestsPerModel``: time average of the requests in flight per serving instance (the endpoint's container is
-  the "model" of that metric; assumed for multi-model endpoints).
+* ``ConcurrentRequestsPerModel``: time average of the requests in flight per serving instance (the endpoint's container
+  is the "model" of that metric; assumed for multi-model endpoints).
 """
 
 from __future__ import annotations

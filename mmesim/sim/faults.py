@@ -99,9 +99,8 @@ class Catalogue:
         self._hub = hub
 
     def start(self) -> None:
-        """Schedule every coming and going; what is not there at the start does not exist yet."""
+        """Schedule every coming and going."""
         for model, built in enumerate(self._hub.build.models):
-            self._hub.table.models["exists"][model] = built.available_from_ns <= 0
             if built.available_from_ns > 0:
                 later(self._hub.env, built.available_from_ns, self._added, model)
             if built.available_until_ns < NEVER_NS:
