@@ -1,0 +1,104 @@
+"""The journal: what is written is what was seen, comes back as it was, and has the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmesim.core import actions as ac
+from mmesim.core import events as ev
+from mmesim.core.types import Failure
+from mmesim.errors import InputError
+from mmesim.journal import JournalWriter, Step, open_journal
+from mmesim.journal.text import KNOWN, step_to_json
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+BY_TYPE = {int: st.integers(-1, (1 << 63) - 1), str: TEXT, bool: st.booleans(), Failure: st.sampled_from(Failure)}
+VALUES = st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False), max_size=4)
+
+
+def values_of(kind: type) -> st.SearchStrategy:
+    """Any value of one class of events or actions."""
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{field.name: BY_TYPE.get(hints[field.name], VALUES) for field in fields(kind)})
+
+
+EVENTS = st.one_of(*map(values_of, get_args(ev.Event)))
+ACTIONS = st.one_of(*map(values_of, get_args(ac.Action)))
+STEPS = st.lists(st.builds(Step, st.integers(0, 1 << 62), EVENTS, st.lists(ACTIONS, max_size=3).map(tuple)), max_size=6)
+
+
+def written(path: Path, steps: list[Step]) -> Path:
+    """A journal of these steps."""
+    writer = JournalWriter(path, {"seed": 7})
+    for step in steps:
+        writer.step(step.now_ns, step.event, step.actions)
+    writer.close()
+    return path
+
+
+def test_one_line_of_each_kind() -> None:
+    assert step_to_json(5, ev.ModelMissed(3), (ac.StartDownload(0, 3), ac.Reject(1, Failure.THROTTLED))) == (
+        '{"t":5,"event":{"ModelMissed":{"model":3,"instance":-1}},'
+        '"actions":[{"StartDownload":{"instance":0,"model":3}},{"Reject":{"model":1,"failure":3}}]}')
+    assert step_to_json(6, ev.Tick(), (ac.Stall(1, True),)) == (
+        '{"t":6,"event":{"Tick":{}},"actions":[{"Stall":{"instance":1,"stalled":true}}]}')
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS)
+def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, steps: list[Step]) -> None:
+    path = written(tmp_path_factory.mktemp("journal") / "journal.jsonl.zst", steps)
+    with open_journal(path) as journal:
+        assert journal.header == {"journal": 1, "seed": 7}
+        assert list(journal) == steps
+
+
+def test_every_event_and_action_is_known() -> None:
+    assert set(KNOWN.values()) == {*get_args(ev.Event), *get_args(ac.Action)}
+    assert len(KNOWN) == len(get_args(ev.Event)) + len(get_args(ac.Action)), "two classes share a name"
+
+
+def test_blocks_do_not_change_what_is_read(tmp_path: Path) -> None:
+    steps = [Step(t, ev.LoadFinished(t % 3, t % 5, 1 << 30, 0), ()) for t in range(10_000)]
+    path = written(tmp_path / "journal.jsonl.zst", steps)
+    with open_journal(path) as journal:
+        assert list(journal) == steps
+    plain = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
+    assert plain.count(b"\n") == 10_001
+    (tmp_path / "journal.jsonl").write_bytes(plain)
+    with open_journal(tmp_path / "journal.jsonl") as journal:
+        assert list(journal) == steps
+
+
+def test_same_steps_same_bytes(tmp_path: Path) -> None:
+    steps = [Step(t, ev.MetricsPublished(t, {"b": 0.1, "a": 2.0}), ()) for t in range(5000)]
+    turned = [Step(t, ev.MetricsPublished(t, {"a": 2.0, "b": 0.1}), ()) for t in range(5000)]
+    assert written(tmp_path / "1.zst", steps).read_bytes() == written(tmp_path / "2.zst", turned).read_bytes()
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"", "not a step"), (b"[]\n", "not an object"), (b'{"journal": 99}\n', "layout 1"),
+    (b'{"journal": 1}\n{"t": 1, "event": {"NoSuch": {}}, "actions": []}\n', "NoSuch"),
+    (b'{"journal": 1}\n{"t": 1, "event": {"Tick": {}}, "ac\n', "j.jsonl:2"), (b"\xff\xfe\n", "is it a journal")])
+def test_what_is_no_journal_is_refused_with_the_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "j.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says), open_journal(path) as journal:
+        list(journal)
+
+
+def test_a_cut_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "journal.jsonl.zst", [Step(1, ev.Tick(), ())])
+    path.write_bytes(json.dumps({"journal": 1}).encode())
+    with pytest.raises(InputError, match="is it a journal"), open_journal(path) as journal:
+        list(journal)
+    with pytest.raises(InputError, match="cannot read"), open_journal(tmp_path / "absent.zst") as journal:
+        list(journal)
