@@ -328,6 +328,18 @@ def test_a_surge_follows_the_rate_and_the_models_of_the_moment() -> None:
     assert first == 0 and second == pytest.approx(expected, abs=4 * math.sqrt(expected))
 
 
+def test_a_surge_on_counts_and_one_that_comes_too_late(tmp_path: Path) -> None:
+    """600 requests in each of three minutes; three times as many in the second: a Poisson number more."""
+    file = tmp_path / "counts.csv"
+    file.write_text("minute,count\n0,600\n1,600\n2,600\n")
+    surges = (SurgeSpec(60.0, 60.0, 3.0), SurgeSpec(4000.0, 60.0, 3.0))
+    spec = replace(POISSON, arrivals=ArrivalSpec("minute_counts", file=file), surges=surges)
+    counts = counts_in(generated(spec), [0, 60, 120, 180, 3600])
+    assert counts[[0, 2, 3]].tolist() == [600, 600, 0]
+    assert counts[1] == pytest.approx(1800, abs=4 * math.sqrt(1200))
+    assert expected_rates(spec, MODELS, 1, HOUR_NS).sum() * 3600 == pytest.approx(3000)
+
+
 def test_a_surge_that_cannot_be_served_is_refused() -> None:
     nobody = replace(POISSON, surges=(replace(SURGE, models="brt-*"), replace(SURGE, factor=0.5)))
     with pytest.raises(InputError) as caught:

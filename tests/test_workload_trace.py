@@ -160,6 +160,15 @@ def test_a_missing_file_and_a_file_that_is_none(tmp_path: Path) -> None:
         trace_facts(path)
 
 
+def test_a_wrong_cell_of_a_parquet_file_is_found(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+    path = tmp_path / "x.parquet"
+    parquet.write_table(pa.table({"timestamp_s": [1.0, None, 3.0], "model": ["alpha", "beta", "beta"]}), path)
+    with pytest.raises(InputError, match=r"x\.parquet: workload\.trace: row 1: timestamp_s is None"):
+        trace_facts(path)
+
+
 def test_the_kind_can_be_forced(tmp_path: Path) -> None:
     path = trace(tmp_path, REQUESTS)
     with pytest.raises(InputError, match="has the columns minute, model, count"):

@@ -16,7 +16,7 @@ from mmesim.workload.combine import Chunked, Chunks, before, merged
 from mmesim.workload.counts import CountTable, expanded_times
 from mmesim.workload.popularity import NOBODY, Chooser, Epoch, epochs
 from mmesim.workload.processes import Times, gaps_of, renewal
-from mmesim.workload.rates import MINUTE_S, PiecewiseRate, rate_of, steps
+from mmesim.workload.rates import MINUTE_S, PiecewiseRate, constant, rate_of, steps
 from mmesim.workload.trace import trace_chunks
 from mmesim.workload.tracefile import COUNTS, TraceFile
 from mmesim.workload.types import (
@@ -85,6 +85,8 @@ def surge_rate(surge: SurgeSpec, base: PiecewiseRate, schedule: Iterator[Epoch],
                members: NDArray[np.bool_]) -> PiecewiseRate:
     """Rate that a surge adds: (factor - 1) times the rate of its models, while it lasts."""
     parts = [epoch for epoch in schedule if epoch.end_ns > ns(surge.at_s)]
+    if not parts:  # the run is over before it
+        return constant(0.0, surge.at_s)
     edges = np.array([seconds(epoch.start_ns) for epoch in parts] + [seconds(parts[-1].end_ns)])
     factors = np.array([(surge.factor - 1) * epoch.shares[members].sum() for epoch in parts])
     return base.scaled(edges, factors).scaled(
@@ -97,7 +99,7 @@ def arrival_rate(spec: ArrivalSpec, seed: int, duration_ns: int) -> PiecewiseRat
         return rate_of(spec, seed, seconds(duration_ns))
     totals = _totals(spec)
     edges = np.arange(len(totals) + 1) * MINUTE_S
-    return steps(edges, np.asarray(totals / MINUTE_S, dtype=np.float64))
+    return steps(edges, (totals / MINUTE_S).astype(np.float64))
 
 
 def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:
@@ -124,8 +126,6 @@ def _requests(times: Times, chooser: Chooser, works: Works, items: int) -> Chunk
 def _surge(spec: WorkloadSpec, index: int, models: Sequence[WorkloadModel], seed: int, end_ns: int) -> Chunks:
     """The additional requests of one surge, from streams of its own; a crowd has no sessions."""
     surge, name = spec.surges[index], ("surges", index)
-    if ns(surge.at_s) >= end_ns:
-        return
     members = matching(surge, models)
     rate = surge_rate(surge, arrival_rate(spec.arrivals, seed, end_ns),
                       epochs(spec.popularity, models, seed, end_ns), members)

@@ -45,6 +45,14 @@ class PiecewiseRate:
         np.cumsum(np.diff(self.edges_s) * (self.left_rps + self.right_rps) / 2, out=expected[1:])
         return expected
 
+    def expected_before(self, times_s: Floats) -> Floats:
+        """Expected requests from the beginning to each of the times."""
+        inside = np.clip(times_s, self.edges_s[0], self.edges_s[-1])
+        piece = np.minimum(np.searchsorted(self.edges_s, inside, side="right") - 1, len(self.left_rps) - 1)
+        since, left = inside - self.edges_s[piece], self.left_rps[piece]
+        slope = (self.right_rps[piece] - left) / (self.edges_s[piece + 1] - self.edges_s[piece])
+        return np.asarray(self.cumulative()[piece] + since * (left + slope * since / 2))
+
     def scaled(self, edges_s: Floats, factors: Floats) -> PiecewiseRate:
         """This rate times `factors` between consecutive `edges_s`, zero outside of them."""
         inside = self.edges_s[(self.edges_s > edges_s[0]) & (self.edges_s < edges_s[-1])]

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.units import seconds
+from mmesim.units import NS_PER_S, seconds
 from mmesim.workload.build import arrival_rate, matching, surge_rate
 from mmesim.workload.counts import MINUTE_NS
-from mmesim.workload.popularity import epochs
+from mmesim.workload.popularity import Epoch, epochs
 from mmesim.workload.rates import PiecewiseRate, mean_rate
 from mmesim.workload.trace import trace_end_s, trace_requests
 from mmesim.workload.types import ArrivalSource, WorkloadModel, WorkloadSpec
@@ -37,15 +37,15 @@ def expected_rates(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: in
     rates = np.zeros(len(models))
     if spec.arrivals.use == "none":
         return rates
+    schedule = list(epochs(spec.popularity, models, seed, duration_ns))
     base = _mean_rate(spec, seed, duration_ns)
-    extra = [(surge_rate(surge, base, epochs(spec.popularity, models, seed, duration_ns),
-                         matching(surge, models)), matching(surge, models)) for surge in spec.surges]
-    for epoch in epochs(spec.popularity, models, seed, duration_ns):
-        begin_s, end_s = seconds(epoch.start_ns), seconds(epoch.end_ns)
-        rates += epoch.shares * _requests(base, begin_s, end_s)
-        for rate, members in extra:
+    everybody = np.ones(len(models), dtype=bool)
+    crowds = [(surge_rate(surge, base, iter(schedule), matching(surge, models)), matching(surge, models))
+              for surge in spec.surges]
+    for rate, members in [(base, everybody), *crowds]:
+        for epoch, requests in zip(schedule, _requests(rate, schedule), strict=True):
             mass = epoch.shares[members].sum()
-            rates += epoch.shares * members * (_requests(rate, begin_s, end_s) / mass if mass else 0.0)
+            rates += epoch.shares * members * (requests / mass if mass else 0.0)
     return rates / seconds(duration_ns)
 
 
@@ -97,7 +97,7 @@ class _Tally:
         """Takes in one chunk."""
         if not self.requests:
             self.first_ns = self.last_ns = int(t_ns[0])
-        gaps = np.diff(t_ns, prepend=self.last_ns) / 1e9
+        gaps = np.diff(t_ns, prepend=self.last_ns) / NS_PER_S
         self.gap_sum_s += float(gaps.sum())
         self.gap_square_sum += float(gaps @ gaps)
         self.again += int((np.diff(model, prepend=self.last_model) == 0).sum())
@@ -148,9 +148,10 @@ def _mean_rate(spec: WorkloadSpec, seed: int, duration_ns: int) -> PiecewiseRate
     return mean_rate(spec.arrivals, seconds(duration_ns))
 
 
-def _requests(rate: PiecewiseRate, begin_s: float, end_s: float) -> float:
-    """Expected requests in [begin_s, end_s)."""
-    return float(rate.scaled(np.array([begin_s, end_s]), np.ones(1)).cumulative()[-1])
+def _requests(rate: PiecewiseRate, schedule: Sequence[Epoch]) -> Floats:
+    """Expected requests in each epoch."""
+    edges_ns = [schedule[0].start_ns, *(epoch.end_ns for epoch in schedule)]
+    return np.diff(rate.expected_before(np.array(edges_ns) / NS_PER_S))
 
 
 def _trace_rates(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int, duration_ns: int) -> Floats:
