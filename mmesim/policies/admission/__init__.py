@@ -1,0 +1,1 @@
+"""Admission policies: who is refused on arrival."""

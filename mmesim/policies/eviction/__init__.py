@@ -1,0 +1,1 @@
+"""Eviction policies: what leaves a memory or a disk."""

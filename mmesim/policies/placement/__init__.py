@@ -1,0 +1,1 @@
+"""Placement policies: where a cold model goes."""

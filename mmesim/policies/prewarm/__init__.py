@@ -1,0 +1,1 @@
+"""Prewarm policies: what is loaded before it is asked for."""

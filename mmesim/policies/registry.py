@@ -1,0 +1,114 @@
+"""Policies by name: the table of built-in ones, and `resolve`, which makes a policy from what a scenario says.
+
+A built-in policy has a short name here and is imported when it is asked for. A user's own is ``module:Class`` and needs
+no registration: a file beside the scenario, or an installed module (:mod:`mmesim.policies.loading`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from mmesim.core import policy as base
+from mmesim.core.policy import Policy
+from mmesim.errors import alternatives
+from mmesim.policies.errors import PolicyError
+from mmesim.policies.loading import load_class
+from mmesim.policies.parameters import Parameter, parameters
+from mmesim.policies.reading import build
+
+__all__ = ["BASES", "KINDS", "Description", "Parameter", "PolicyError", "describe", "find", "kind_of", "known",
+           "parameters", "resolve"]
+
+BASES: dict[str, type[Policy]] = {
+    "routing": base.RoutingPolicy, "placement": base.PlacementPolicy, "eviction": base.EvictionPolicy,
+    "prewarm": base.PrewarmPolicy, "admission": base.AdmissionPolicy, "autoscaling": base.AutoscalingPolicy}
+"""Base class of each kind of policy."""
+KINDS: tuple[str, ...] = tuple(BASES)
+"""What policies decide."""
+
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "routing": {"random": "random:Random", "least_outstanding": "least_outstanding:LeastOutstanding"},
+    "placement": {"least_loaded": "least_loaded:LeastLoaded", "hash": "hash:Hash"},
+    "eviction": {"lru": "lru:Lru", "lfu": "lfu:Lfu"},
+    "prewarm": {"none": "none:NoPrewarm", "pinned": "pinned:Pinned"},
+    "admission": {"always": "always:Always", "queue_limit": "queue_limit:QueueLimit"},
+    "autoscaling": {"fixed": "fixed:Fixed", "target_tracking": "target_tracking:TargetTracking",
+                    "step": "step:StepScaling", "scheduled": "scheduled:Scheduled"},
+}
+"""Short name to ``module:Class`` in ``mmesim.policies.<kind>``."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A built-in policy, for documentation and the command line."""
+
+    name: str
+    summary: str
+    """First paragraph of its docstring."""
+    parameters: tuple[Parameter, ...]
+
+
+def known(kind: str) -> tuple[str, ...]:
+    """Short names of the built-in policies of a kind."""
+    return tuple(_BUILT_IN[kind])
+
+
+def resolve(kind: str, use: str, params: Mapping[str, object], base_dir: Path) -> Policy:
+    """A fresh policy of a kind from its name and parameters as written. Raises PolicyError."""
+    return build(find(kind, use, base_dir), params)
+
+
+def find(kind: str, use: str, base_dir: Path) -> type[Policy]:
+    """The class of a built-in short name, or of ``module:Class`` in `base_dir` or installed. Raises PolicyError."""
+    if use in _BUILT_IN[kind]:
+        return _built_in(kind, use)
+    if ":" not in use:
+        own = '; a class of your own: "file:Class"'
+        elsewhere = [other for other in KINDS if use in _BUILT_IN[other]]
+        told = f"{use} is for {elsewhere[0]}; " if elsewhere else ""
+        raise PolicyError(f"there is no {kind} policy {use!r}", told + alternatives(use, _BUILT_IN[kind]) + own, "use")
+    try:
+        return _checked(kind, load_class(use, base_dir))
+    except PolicyError as error:
+        raise PolicyError(error.message, error.hint, "use") from error
+
+
+def kind_of(cls: type) -> str | None:
+    """The kind whose base class it derives from; None for anything else."""
+    return next((kind for kind, base_class in BASES.items() if issubclass(cls, base_class)), None)
+
+
+def describe(kind: str) -> tuple[Description, ...]:
+    """The built-in policies of a kind."""
+    return tuple(Description(name, _summary(cls), parameters(cls))
+                 for name in _BUILT_IN[kind] for cls in [_built_in(kind, name)])
+
+
+def _built_in(kind: str, name: str) -> type[Policy]:
+    module, _, class_name = _BUILT_IN[kind][name].partition(":")
+    found: type[Policy] = getattr(import_module(f"mmesim.policies.{kind}.{module}"), class_name)
+    return found
+
+
+def _checked(kind: str, cls: type) -> type[Policy]:
+    """The class, if it is a policy of the kind that can be made."""
+    wanted = BASES[kind]
+    if not issubclass(cls, wanted):
+        other = kind_of(cls)
+        told = f" (it is a policy for {other})" if other else ""
+        raise PolicyError(f"{cls.__name__} does not derive from {wanted.__name__}{told}",
+                          f"write class {cls.__name__}({wanted.__name__}), from mmesim.core.policy")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise PolicyError(f"{cls.__name__} does not define {', '.join(missing)}", "docs/policies.md shows each method")
+    if "__dataclass_fields__" not in vars(cls):
+        raise PolicyError(f"{cls.__name__} is not a dataclass", "write @dataclass above the class")
+    return cls
+
+
+def _summary(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
