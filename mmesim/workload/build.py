@@ -99,7 +99,7 @@ def arrival_rate(spec: ArrivalSpec, seed: int, duration_ns: int) -> PiecewiseRat
         return rate_of(spec, seed, seconds(duration_ns))
     totals = _totals(spec)
     edges = np.arange(len(totals) + 1) * MINUTE_S
-    return steps(edges, (totals / MINUTE_S).astype(np.float64))
+    return steps(edges, totals / MINUTE_S)
 
 
 def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:

@@ -33,7 +33,7 @@ from mmesim.units import NS_PER_S, ns
 from mmesim.workload.popularity import NOBODY, Alias, base_shares, carry_forward
 from mmesim.workload.processes import to_ns
 from mmesim.workload.types import BLOCK, NEVER_NS, ClientsSpec, StageSpec, WorkloadModel, WorkloadSpec
-from mmesim.workload.work import law_name, to_q16
+from mmesim.workload.work import draw_q16, law_name, laws_of
 
 Users = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Start and stop of each user in ns."""
@@ -47,7 +47,8 @@ class StagedClients:
         self.items, self._seed, self._repeat = spec.items, seed, spec.session_repeat
         self.start_ns, self.stop_ns = _users(spec.clients)
         self.n_users = len(self.start_ns)
-        self._wait, self._models = spec.clients.wait, models
+        self._wait = spec.clients.wait
+        self._laws, self._law_of = laws_of(models)
         self._alias = Alias(base_shares(spec.popularity, models, seed))
 
     def draws(self, user: int, block: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
@@ -67,14 +68,9 @@ class StagedClients:
         return carry_forward(fresh, again, last)
 
     def _work(self, user: int, block: int, model: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Draws a whole block from each law in it: a request's work depends on its place and its law only."""
-        work = np.empty(BLOCK, dtype=np.int64)
-        laws = [self._models[index].service_law for index in model]
-        for law in dict.fromkeys(laws):
-            rows = np.array([other == law for other in laws])
-            rng = self._stream(user, "work", law_name(law), block)
-            work[rows] = to_q16(law.sample(rng, BLOCK))[rows]
-        return work
+        """A whole block from each law, so that a request's work depends on its place and its law only."""
+        drawn = [draw_q16(law, self._stream(user, "work", law_name(law), block), BLOCK) for law in self._laws]
+        return drawn[0] if len(drawn) == 1 else np.array(drawn)[self._law_of[model], np.arange(BLOCK)]
 
     def _stream(self, user: int, *names: str | int) -> np.random.Generator:
         return stream(self._seed, "clients", user, *names)

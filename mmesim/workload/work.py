@@ -30,23 +30,30 @@ class Works:
     """Draws the work of requests by their models."""
 
     def __init__(self, models: Sequence[WorkloadModel], seed: int, *names: str | int) -> None:
-        laws = list(dict.fromkeys(model.service_law for model in models))
+        laws, self._law_of = laws_of(models)
         self._laws = [(law, stream(seed, *names, "work", law_name(law))) for law in laws]
-        self._law_of = np.array([laws.index(model.service_law) for model in models], dtype=np.intp)
 
     def draw(self, model: NDArray[np.int32]) -> NDArray[np.int64]:
         """Work in Q16 for requests to these models."""
         if len(self._laws) == 1:
-            return _draw(*self._laws[0], len(model))
+            return draw_q16(*self._laws[0], len(model))
         work = np.empty(len(model), dtype=np.int64)
         law_of = self._law_of[model]
         for index, (law, rng) in enumerate(self._laws):
             rows = np.flatnonzero(law_of == index)
-            work[rows] = _draw(law, rng, len(rows))
+            work[rows] = draw_q16(law, rng, len(rows))
         return work
 
 
-def _draw(law: Distribution, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+def laws_of(models: Sequence[WorkloadModel]) -> tuple[list[Distribution], NDArray[np.intp]]:
+    """The distinct laws, and for each model which of them."""
+    laws = list(dict.fromkeys(model.service_law for model in models))
+    place = {law: index for index, law in enumerate(laws)}
+    return laws, np.array([place[model.service_law] for model in models], dtype=np.intp)
+
+
+def draw_q16(law: Distribution, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+    """`n` works in Q16; a constant law draws nothing."""
     if law.is_constant:
         return np.full(n, max(1, round(law.mean * WORK_ONE)), dtype=np.int64)
     return to_q16(law.sample(rng, n))
