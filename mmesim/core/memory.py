@@ -97,7 +97,8 @@ class Memory:
             return Room.RESERVED
         if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
             return Room.NEVER
-        self._make_room(instance, model, short_gpu, short_host, now_ns)
+        if self._make_room(instance, model, short_gpu, short_host, now_ns):
+            return Room.WAIT
         return self._prospect(instance)
 
     def _needs(self, instance: InstanceState, model: int) -> tuple[int, int, int]:
@@ -108,15 +109,16 @@ class Memory:
         base_bytes = 0 if spec.framework in instance.gpu.accounts else spec.framework_base_bytes
         return self.endpoint.expected_gpu_bytes[model], base_bytes, spec.host_bytes
 
-    def _make_room(self, instance: InstanceState, model: int, short_gpu: int, short_host: int, now_ns: int) -> None:
+    def _make_room(self, instance: InstanceState, model: int, short_gpu: int, short_host: int, now_ns: int) -> bool:
+        """True when what is unloading, after evictions, will be enough."""
         for leaving in instance.unloading:
             short_gpu -= instance.gpu.accounts[leaving]
             short_host -= instance.host.accounts[leaving]
         if short_gpu <= 0 and short_host <= 0:
-            return
+            return True
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
-            return
+            return False
         need_bytes = max(short_gpu, 0) if instance.spec.has_gpu and short_gpu > 0 else short_host
         allowed = set(candidates.model.tolist())
         reason = f"evicted for {self.endpoint.specs[model].name}"
@@ -126,7 +128,8 @@ class Memory:
             short_host -= instance.host.accounts[victim.model]
             self.unload(instance, victim.model, reason, now_ns)
             if short_gpu <= 0 and short_host <= 0:
-                return
+                return True
+        return False
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         models = np.fromiter(instance.ready, np.int64, len(instance.ready))
@@ -138,7 +141,7 @@ class Memory:
                               instance.memory.accounts, "ready_since_ns", self._reload_memory_s, now_ns)
 
     def _prospect(self, instance: InstanceState) -> Room:
-        """Watch what is busy; WAIT while anything may still leave."""
+        """Not enough can leave now: watch what is READY, and WAIT while anything may still leave."""
         copies, n_models = self.endpoint.table.copies, self.endpoint.table.n_models
         busy = [model for model in instance.ready if not self.endpoint.pinned[model]]
         for model in busy:

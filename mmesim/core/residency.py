@@ -8,6 +8,8 @@ stands (`state`, `tier`, the `_ns` marks of a cold start, the routing lists); th
 
 from __future__ import annotations
 
+from bisect import insort
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,6 +84,8 @@ class ResidencyTable:
         """Instances with a READY, routable copy of each model, ascending; `n_ready` entries of each row count."""
         self.serving: NDArray[np.int32] = np.zeros(0, np.int32)
         """Instances in service and not draining, ascending."""
+        self._ready: dict[int, list[int]] = {}
+        """Instances with a READY copy of the model, serving or not, ascending."""
         self._cold: dict[int, list[int]] = {}
         """Instances where a cold start of the model is under way, oldest first."""
         self.grow(n_instances)
@@ -109,9 +113,23 @@ class ResidencyTable:
         before = Residency(int(self.copies["state"][row]))
         after = advance(before, cause)
         self.copies["state"][row] = after
-        if Residency.READY in (before, after):
+        if after is Residency.READY:
+            insort(self._ready.setdefault(model, []), instance)
+            self._list_ready(model)
+        elif before is Residency.READY:
+            self._ready[model].remove(instance)
             self._list_ready(model)
         return after
+
+    def clear(self, instance: int) -> None:
+        """The instance is gone: nothing is there any more, and nothing is remembered of it."""
+        rows = slice(instance * self.n_models, (instance + 1) * self.n_models)
+        for model in np.flatnonzero(self.copies["state"][rows] == Residency.READY).tolist():
+            self._ready[model].remove(instance)
+        for column in ("state", "watch", "uses", "last_use_ns", "rate_q16", "rate_at_ns"):
+            self.copies[column][rows] = 0
+        for column in ("draining", "stalled"):
+            self.instances[column][instance] = 0
 
     def cold_started(self, instance: int, model: int) -> None:
         """A cold start is under way: requests may join it."""
@@ -144,8 +162,8 @@ class ResidencyTable:
                 self._list_cold(model)
 
     def _list_ready(self, model: int) -> None:
-        states = self.copies["state"][model::self.n_models]
-        where = np.flatnonzero((states == Residency.READY) & (self.instances["serving"] == 1))
+        serving = self.instances["serving"]
+        where = [i for i in self._ready.get(model, ()) if serving[i]]
         self.ready[model, :len(where)] = where
         self.models["n_ready"][model] = len(where)
         self._count_copies(model)

@@ -69,13 +69,9 @@ class Scaling:
         table.set_serving(i, False)
         for model in list(instance.cold):
             table.cold_ended(i, model)
-        rows = slice(i * table.n_models, (i + 1) * table.n_models)
         for model in (*instance.ready, *instance.unloading):
             self.endpoint.policies.gpu_eviction.removed(i, model, now_ns)
-        for column in ("state", "watch", "uses", "last_use_ns", "rate_q16", "rate_at_ns"):
-            table.copies[column][rows] = 0
-        table.instances["draining"][i] = 0
-        table.instances["stalled"][i] = 0
+        table.clear(i)
         self.drain_deadlines_ns.pop(i, None)
         del self.endpoint.fleet[i]
 
