@@ -27,7 +27,7 @@ from mmesim.errors import InputError, Problem, alternatives
 from mmesim.explain_invalid import explain
 
 MAX_FILE_BYTES = 5_000_000
-MAX_VALUES = 100_000
+MAX_VALUES = 50_000
 MAX_DEPTH = 40
 MAX_PLAIN_CHARACTERS = 64
 

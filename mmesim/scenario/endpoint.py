@@ -7,12 +7,14 @@ can be set (docs/validation.md lists them). Durations are float seconds, sizes i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from mmesim.policies import registry
 from mmesim.scenario.laws import DurationLaw, constant, lognormal
 from mmesim.settings import Bytes, Count, Duration, Fraction, Number, Rate, Settings, wrong
 
@@ -48,10 +50,31 @@ class PolicyRef(Settings):
     def _flat(self) -> dict[str, Any]:
         return {"use": self.use, **self.params}
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        use = {"type": "string", "description": "Name of a built-in policy, or module:Class of your own"}
-        return {"anyOf": [use, {"type": "object", "properties": {"use": use}, "required": ["use"]}]}
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a policy decides; gives editors the names of the built-in policies and their parameters."""
+
+    kind: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        use = {"type": "string", "description": "Name of a built-in policy, or module:Class of your own",
+               "examples": list(registry.known(self.kind))}
+        settings: dict[str, JsonSchemaValue] = {}
+        for policy in registry.describe(self.kind):
+            for parameter in policy.parameters:
+                about = f"{policy.name}: {parameter.doc} ({parameter.type}; {parameter.default_text})"
+                before = settings.get(parameter.name, {}).get("description", "")
+                settings[parameter.name] = {"description": f"{before}\n{about}".strip()}
+        return {"anyOf": [use, {"type": "object", "properties": {"use": use, **settings}, "required": ["use"]}]}
+
+
+Routing = Annotated[PolicyRef, _Kind("routing")]
+Placement = Annotated[PolicyRef, _Kind("placement")]
+EvictionRef = Annotated[PolicyRef, _Kind("eviction")]
+Prewarm = Annotated[PolicyRef, _Kind("prewarm")]
+Admission = Annotated[PolicyRef, _Kind("admission")]
+Autoscaling = Annotated[PolicyRef, _Kind("autoscaling")]
 
 
 def policy(use: str) -> PolicyRef:
@@ -86,9 +109,9 @@ class Instances(Settings):
 class Eviction(Settings):
     """What leaves when something needs the room; pinned, busy and loading models never do."""
 
-    gpu: PolicyRef = policy("lru")
+    gpu: EvictionRef = policy("lru")
     """What leaves the GPU (host memory on a CPU endpoint)."""
-    disk: PolicyRef = policy("lru")
+    disk: EvictionRef = policy("lru")
     """What leaves the disk."""
 
 
@@ -197,17 +220,17 @@ class Endpoint(Settings):
     """Instances are spread over so many zones, round robin."""
     framework_versions: Mapping[str, str] = Field(default_factory=dict)
     """Only names what the settings stand for, e.g. {triton: "24.10"}."""
-    routing: PolicyRef = policy("least_outstanding")
+    routing: Routing = policy("least_outstanding")
     """Which warm copy serves, or that another copy is wanted."""
-    placement: PolicyRef = policy("least_loaded")
+    placement: Placement = policy("least_loaded")
     """Where a cold model goes."""
     eviction: Eviction = Eviction()
     """What leaves the GPU and the disk."""
-    prewarm: PolicyRef = policy("none")
+    prewarm: Prewarm = policy("none")
     """What is loaded before it is asked for."""
-    admission: PolicyRef = policy("always")
+    admission: Admission = policy("always")
     """Accept, or refuse with 503."""
-    autoscaling: tuple[PolicyRef, ...] = ()
+    autoscaling: tuple[Autoscaling, ...] = ()
     """Any number of policies; the largest wins, in only if all agree."""
     server: Server = Server()
     """What runs on an instance."""

@@ -133,8 +133,8 @@ class _Finder:
         except InputError as error:
             self.problems += [replace(found, path=_INDEX.sub(r".\1", found.path) or path) for found in error.problems]
         except registry.PolicyError as error:
-            here = f"{path}.{error.param}" if error.param else path
-            self.problems.append(Problem(error.message, path=here, hint=error.hint))
+            self.problems += [Problem(one.message, path=f"{path}.{one.param}".rstrip("."), hint=one.hint)
+                              for one in (error, *error.more)]
         return None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from mmesim.scenario.endpoint import PositiveDuration
 from mmesim.scenario.laws import DurationLaw, constant
@@ -15,6 +17,19 @@ DAY_S = 86_400.0
 PositiveNumber = Annotated[Number, Field(gt=0)]
 RequestRate = Annotated[Number, Field(le=1e7)]
 Expand = Literal["uniform", "poisson", "even"]
+
+
+class _ByName:
+    """A variant without parameters may be written as its name alone: `popularity: uniform`."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: {"use": value} if isinstance(value, str) else value, handler(source))
+
+    @staticmethod
+    def __get_pydantic_json_schema__(core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
 class NoArrivals(Settings):
@@ -110,7 +125,7 @@ class MinuteCounts(Settings):
 
 
 ArrivalSettings = Annotated[NoArrivals | Poisson | Gamma | Mmpp | RateProfile | Diurnal | MinuteCounts,
-                            Field(discriminator="use")]
+                            Field(discriminator="use"), _ByName]
 
 
 class Zipf(Settings):
@@ -155,7 +170,7 @@ class Drifting(Settings):
     """Fraction of the models that trade ranks at a change."""
 
 
-PopularitySettings = Annotated[Zipf | Uniform | Explicit | Drifting, Field(discriminator="use")]
+PopularitySettings = Annotated[Zipf | Uniform | Explicit | Drifting, Field(discriminator="use"), _ByName]
 
 
 class Surge(Settings):
@@ -280,12 +295,3 @@ class Workload(Settings):
             raise wrong(f"{' and '.join(given)} are both given" if given else "nothing sends requests",
                         "give one of arrivals, trace and clients; `arrivals: none` or null takes one away")
         return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        """`popularity: uniform` is short for {use: uniform}."""
-        if not isinstance(value, Mapping):
-            return value
-        return {name: {"use": part} if name in {"arrivals", "popularity"} and isinstance(part, str) else part
-                for name, part in value.items()}
