@@ -13,9 +13,9 @@ from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, dra
 from mmesim.policies.registry import resolve
 from mmesim.profile import ModelProfile, load_profile
 from mmesim.scenario.build_models import ModelBuilder
-from mmesim.scenario.build_workload import trace_or_default_end_s, workload_models, workload_spec
 from mmesim.scenario.endpoint import PolicyRef
 from mmesim.scenario.schema import Scenario
+from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
 from mmesim.units import ns
 from mmesim.workload.build import build_arrivals, build_closed_loop
 from mmesim.workload.types import ArrivalSource, ClosedLoop
@@ -56,14 +56,14 @@ class Build:
 
 
 def build(scenario: Scenario) -> Build:
-    """Build one run. The scenario has passed the door; files that only the workload reads may still raise InputError."""
+    """Build one run. The scenario has passed the door; files only the workload reads may still raise InputError."""
     instance_type = load_catalog(scenario.instance_types)[scenario.endpoint.instance_type]
     builder = ModelBuilder(scenario, instance_type)
     profiles = group_profiles(scenario)
     models = tuple(BuiltModel(*parts) for group in scenario.models
                    for parts in builder.group(group, profiles[group.profile]))
     seed, spec = scenario.seed, workload_spec(scenario)
-    duration_ns = ns(scenario.duration or trace_or_default_end_s(scenario))
+    duration_ns = ns(duration_s(scenario))
     asked = workload_models(scenario)
     clients = build_closed_loop(spec, asked, seed) if spec.clients else None
     return Build(

@@ -45,11 +45,16 @@ def workload_spec(scenario: Scenario) -> WorkloadSpec:
 
 
 def duration_s(scenario: Scenario) -> float:
-    """Simulated time: as given, else until the trace ends, else an hour. Raises InputError when the trace is wrong."""
+    """Simulated time: as given, else until the trace or the last stage ends, else an hour.
+
+    Raises InputError when the trace is wrong.
+    """
     if scenario.duration is not None:
         return scenario.duration
-    trace = workload_spec(scenario).trace
-    return DEFAULT_DURATION_S if trace is None else trace_end_s(trace)
+    spec = workload_spec(scenario)
+    if spec.trace is not None:
+        return trace_end_s(spec.trace)
+    return spec.clients.stages[-1].until_s if spec.clients and spec.clients.stages else DEFAULT_DURATION_S
 
 
 def workload_models(scenario: Scenario) -> list[WorkloadModel]:
