@@ -1,11 +1,12 @@
 """The cold path: from a miss to READY, one load per (instance, model), however many requests wait for it.
 
-Per instance two first-in-first-out queues feed `download_threads` and `load_threads`. The head of the load queue alone
-reserves memory, so that two loads never wait for each other's victims. `pump` is called after everything that may have
-made room or freed a thread.
+Per instance two first-in-first-out queues feed `download_threads` and `load_threads`. Room is made for as many loads as
+there are free threads, and granted in order. `pump` is called after everything that may have made room or freed a thread.
 """
 
 from __future__ import annotations
+
+from itertools import islice
 
 from mmesim.core.actions import Dispatch, FailWaiters, LoadModel, StartDownload
 from mmesim.core.endpoint import Endpoint
@@ -51,7 +52,7 @@ class ColdPath:
             if not self._try_download(instance, instance.download_queue[0], now_ns):
                 break
         while instance.load_queue and instance.loading < spec.load_threads:
-            if not self._try_load(instance, instance.load_queue[0], now_ns):
+            if not self._try_load(instance, now_ns):
                 break
 
     def _try_download(self, instance: InstanceState, model: int, now_ns: int) -> bool:
@@ -67,11 +68,12 @@ class ColdPath:
         self.endpoint.do(StartDownload(instance.index, model))
         return True
 
-    def _try_load(self, instance: InstanceState, model: int, now_ns: int) -> bool:
-        table = self.endpoint.table
+    def _try_load(self, instance: InstanceState, now_ns: int) -> bool:
+        table, model = self.endpoint.table, instance.load_queue[0]
         if table.state(instance.index, model) is Residency.UNLOADING:
             return False
-        room = self.memory.reserve(instance, model, now_ns)
+        threads = self.endpoint.spec.load_threads - instance.loading
+        room = self.memory.reserve(instance, list(islice(instance.load_queue, threads)), now_ns)
         if room is Room.WAIT:
             return False
         instance.load_queue.popleft()

@@ -83,23 +83,22 @@ class Memory:
         self._reload_memory_s = [m.reload_disk_s if keeps else m.reload_s3_s for m in endpoint.specs]
         self._reload_disk_s = [m.reload_s3_s for m in endpoint.specs]
 
-    def reserve(self, instance: InstanceState, model: int, now_ns: int) -> Room:
-        """Reserve device and host memory for a load of `model`, or start to make room."""
-        gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
-        short_gpu = gpu_bytes + base_bytes - instance.gpu.free_bytes
-        short_host = host_bytes - instance.host.free_bytes
-        if short_gpu <= 0 and short_host <= 0:
-            framework = self.endpoint.specs[model].framework
+    def reserve(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> Room:
+        """Reserve device and host memory for a load of ``queue[0]``, or start to make room.
+
+        `queue` holds all that could load at once: room is made for them together, but granted in order only, so that
+        no two loads wait for each other's victims.
+        """
+        gpu_bytes, base_bytes, host_bytes = self._needs(instance, queue[0])
+        if gpu_bytes + base_bytes <= instance.gpu.free_bytes and host_bytes <= instance.host.free_bytes:
             if base_bytes:
-                instance.gpu.reserve(framework, base_bytes)
-            instance.gpu.reserve(model, gpu_bytes)
-            instance.host.reserve(model, host_bytes)
+                instance.gpu.reserve(self.endpoint.specs[queue[0]].framework, base_bytes)
+            instance.gpu.reserve(queue[0], gpu_bytes)
+            instance.host.reserve(queue[0], host_bytes)
             return Room.RESERVED
         if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
             return Room.NEVER
-        if self._make_room(instance, model, short_gpu, short_host, now_ns):
-            return Room.WAIT
-        return self._prospect(instance)
+        return Room.WAIT if self._make_room(instance, queue, now_ns) else self._prospect(instance)
 
     def _needs(self, instance: InstanceState, model: int) -> tuple[int, int, int]:
         """(device bytes of the copy, framework base still to come, host bytes); no device bytes on a CPU endpoint."""
@@ -109,27 +108,36 @@ class Memory:
         base_bytes = 0 if spec.framework in instance.gpu.accounts else spec.framework_base_bytes
         return self.endpoint.expected_gpu_bytes[model], base_bytes, spec.host_bytes
 
-    def _make_room(self, instance: InstanceState, model: int, short_gpu: int, short_host: int, now_ns: int) -> bool:
-        """True when what is unloading, after evictions, will be enough."""
-        for leaving in instance.unloading:
-            short_gpu -= instance.gpu.accounts[leaving]
-            short_host -= instance.host.accounts[leaving]
-        if short_gpu <= 0 and short_host <= 0:
-            return True
+    def _make_room(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> bool:
+        """Evict for the queue, in order; True when what is leaving will be enough for its head."""
+        short_gpu = -instance.gpu.free_bytes - sum(instance.gpu.accounts[model] for model in instance.unloading)
+        short_host = -instance.host.free_bytes - sum(instance.host.accounts[model] for model in instance.unloading)
+        for model in queue:
+            gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
+            short_gpu += gpu_bytes + base_bytes
+            short_host += host_bytes
+            if short_gpu > 0 or short_host > 0:
+                short_gpu, short_host = self._evict(instance, model, short_gpu, short_host, now_ns)
+            if short_gpu > 0 or short_host > 0:
+                return model != queue[0]
+        return True
+
+    def _evict(self, instance: InstanceState, model: int, short_gpu: int, short_host: int,
+               now_ns: int) -> tuple[int, int]:
+        """Unload victims until nothing is short, or none is left; returns what is short then."""
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
-            return False
-        need_bytes = max(short_gpu, 0) if instance.spec.has_gpu and short_gpu > 0 else short_host
+            return short_gpu, short_host
         allowed = set(candidates.model.tolist())
-        reason = f"evicted for {self.endpoint.specs[model].name}"
+        need_bytes = short_gpu if instance.spec.has_gpu and short_gpu > 0 else short_host
         for victim in self.endpoint.policies.gpu_eviction.victims(candidates, need_bytes, now_ns):
             _check_victim(victim, instance, allowed)
             short_gpu -= instance.gpu.accounts[victim.model]
             short_host -= instance.host.accounts[victim.model]
-            self.unload(instance, victim.model, reason, now_ns)
+            self.unload(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
             if short_gpu <= 0 and short_host <= 0:
-                return True
-        return False
+                break
+        return short_gpu, short_host
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         models = np.fromiter(instance.ready, np.int64, len(instance.ready))
