@@ -1,0 +1,124 @@
+"""The summary in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mmesim.report.findings import findings
+from mmesim.report.wording import (
+    ABSENT,
+    FAILURES,
+    TARGETS,
+    count,
+    format_bytes,
+    format_duration,
+    money,
+    ms,
+    number,
+    percent,
+    plural,
+    share,
+    target_value,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmesim.results.run import Run
+
+QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+KINDS = {"all": "all", "warm": "warm (hits)", "cold": "cold", "cold_disk": "  from disk", "cold_s3": "  from S3"}
+USES = {"gpu": "GPU", "gpu_memory": "GPU memory", "cpu": "CPU", "host_memory": "memory", "disk": "disk"}
+
+
+def print_summary(run: Run, console: Console) -> None:
+    """Everything `mmesim run` says about a result, on one screen."""
+    summary = run.summary
+    console.print(_head(summary), highlight=False)
+    console.print(_latency(summary["latency"]))
+    console.print(_facts(summary))
+    for sentence in findings(summary):
+        console.print(f"[yellow]•[/] {sentence}", highlight=False)
+
+
+def _head(summary: dict[str, Any]) -> str:
+    about = summary["run"]
+    left_out = f", {format_duration(about['measured_from_s'])} warm-up left out" if about["measured_from_s"] else ""
+    partial = "  [bold red]stopped early[/]" if about["partial"] else ""
+    return (f"\n[bold]{summary['name']}[/]  {plural(about['models'], 'model')} on {about['instance_type']}, seed "
+            f"{about['seed']}, {format_duration(about['measured_s'])} simulated{left_out}{partial}")
+
+
+def _latency(latency: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table.add_column("latency", style="cyan", no_wrap=True)
+    table.add_column("answers", justify="right")
+    for name in QUANTILES:
+        table.add_column(name.replace("_", "."), justify="right", no_wrap=True)
+    for kind, label in KINDS.items():
+        row = latency[kind]
+        if row["count"] or kind in ("all", "warm", "cold"):
+            table.add_row(label, count(row["count"]), *(ms(row[name]) for name in QUANTILES),
+                          style="bold" if kind == "all" else "")
+    return table
+
+
+def _facts(summary: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for label, text in (*_requests(summary), *_machines(summary), *_objective(summary["objective"])):
+        table.add_row(label, text)
+    return table
+
+
+def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    requests, cache, residency = summary["requests"], summary["cache"], summary["residency"]
+    retries = f", {plural(requests['retries'], 'of them a retry')}" if requests["retries"] else ""
+    yield "requests", (f"{count(requests['invocations'])} ({number(requests['rate_rps'])}/s{retries})"
+                       f"  [dim]in flight at the end[/] {count(requests['in_flight_at_end'])}")
+    kinds = ", ".join(f"{FAILURES[name]} {count(each['count'])} [dim](HTTP {each['http_status']})[/]"
+                      for name, each in requests["failures"].items())
+    colour = "red" if requests["failed"] else "green"
+    yield "errors", f"[{colour}]{count(requests['failed'])}[/] ({percent(requests['error_rate'])})  {kinds}"
+    starts = cache["cold_starts"]
+    yield "hit ratio", f"[bold]{percent(cache['hit_ratio'])}[/]"
+    yield "cold starts", (f"{count(starts['disk'])} from disk, {count(starts['s3'])} from S3, {count(starts['failed'])} "
+                          f"failed waiting  [dim]mean wait[/] {ms(cache['loading_wait_mean_ms'])}")
+    yield "loads", (f"{count(residency['loads'])}  [dim]downloads[/] {count(residency['downloads'])} "
+                    f"({format_bytes(residency['download_bytes'])})  [dim]evictions[/] {count(residency['evictions'])}"
+                    f"  [dim]out of memory[/] {count(residency['out_of_memory'])}")
+    thrash = residency["thrash"]
+    yield "thrash", (f"{percent(thrash['reload_share'])} of loads within {thrash['reload_window_s'] / 60:.0f} min of an "
+                     f"eviction there  [dim]unloads per minute[/] {number(thrash['unloads_per_minute'])}")
+
+
+def _machines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    use, instances, cost = summary["use"], summary["instances"], summary["cost"]
+    yield "use", "  ".join(f"[dim]{label}[/] {share(use[name]['mean'])} [dim](peak {share(use[name]['peak'])})[/]"
+                           for name, label in USES.items() if name in use)
+    ended = "".join(f", {count(n)} {reason}" for reason, n in instances["ended"].items())
+    yield "instances", (f"{number(instances['mean'])} on average ({instances['min']} to {instances['max']}), "
+                        f"{number(instances['billed_hours'])} h billed, {instances['joined']} joined{ended}")
+    if cost["per_hour"] is None:
+        yield "cost", f"{ABSENT} [dim]{cost.get('note', '')}[/]"
+    else:
+        yield "cost", (f"[bold]{money(cost['per_hour'])}[/] per hour, [bold]{money(cost['per_month'])}[/] per month, "
+                       f"[bold]{money(cost['per_million_invocations'])}[/] per million requests")
+
+
+def _objective(objective: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    label = "objective"
+    for name, target in objective["targets"].items():
+        mark = "[green]met   [/]" if target["met"] else "[bold red]missed[/]"
+        attained = f", {percent(target['attainment'])} of all requests within it" if target.get("attainment") else ""
+        yield label, (f"{mark} {TARGETS[name]} {target_value(name, target['value'])} "
+                      f"[dim](target {target_value(name, target['target'])}{attained})[/]")
+        label = ""

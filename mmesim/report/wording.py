@@ -1,0 +1,81 @@
+"""Numbers and names as a reader wants them; used by the terminal and the HTML report alike."""
+
+from __future__ import annotations
+
+import math
+
+from mmesim.dataplane.api import Reason
+from mmesim.units import format_bytes, format_count, format_duration
+
+ABSENT = "–"
+REASONS = {
+    Reason.DOWNLOAD: "download from S3", Reason.EXTRACT: "extraction", Reason.ROOM: "waiting for memory or a load thread",
+    Reason.LOAD: "load into memory", Reason.STALL: "admission stalled", Reason.HOST_CPU: "host CPU", Reason.QUEUE: "queue",
+    Reason.BATCH_WAIT: "waiting for a batch", Reason.COMPUTE: "compute", Reason.CONTENTION: "sharing the device",
+    Reason.OVERHEAD: "network and front end"}
+FAILURES = {
+    "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
+    "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
+    "instance_lost": "instance lost"}
+TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "error_rate": "error rate",
+           "cold_start_ratio": "cold starts", "cost_per_hour": "cost per hour"}
+
+
+def known(value: float | None) -> bool:
+    """True for a number that exists."""
+    return value is not None and math.isfinite(value)
+
+
+def ms(value: float | None) -> str:
+    """A duration given in milliseconds."""
+    return format_duration(value / 1e3) if value is not None else ABSENT
+
+
+def percent(fraction: float | None) -> str:
+    """``99.95 %``: enough digits to tell it from 0 % and 100 %."""
+    if fraction is None or not math.isfinite(fraction):
+        return ABSENT
+    value = 100 * fraction
+    if value in (0.0, 100.0):
+        return f"{value:.0f} %"
+    distance = min(abs(value), abs(100 - value))
+    digits = 1 if distance >= 1 else min(4, 1 - math.floor(math.log10(distance)))
+    return f"{value:.{digits}f} %"
+
+
+def share(value: float | None) -> str:
+    """A percentage that is already one (a utilisation)."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
+
+
+def money(value: float | None) -> str:
+    """US dollars: cents below 1,000, whole dollars above; more digits for less than ten cents."""
+    if value is None:
+        return ABSENT
+    return f"${value:,.0f}" if value >= 1000 else f"${value:,.2f}" if value >= 0.1 or value == 0 else f"${value:.2g}"
+
+
+def count(value: float | None) -> str:
+    """A count."""
+    return ABSENT if value is None else format_count(value)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 load``, ``12 loads``."""
+    return f"{format_count(n)} {noun}" + ("" if n == 1 else "s")
+
+
+def target_value(name: str, value: float | None) -> str:
+    """The value of one of the objective's targets, in its unit."""
+    if value is None:
+        return ABSENT
+    return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
+
+
+__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "known", "money", "ms",
+           "number", "percent", "plural", "share", "target_value"]
