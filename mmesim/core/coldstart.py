@@ -1,7 +1,8 @@
 """The cold path: from a miss to READY, one load per (instance, model), however many requests wait for it.
 
 Per instance two first-in-first-out queues feed `download_threads` and `load_threads`. Room is made for as many loads as
-there are free threads, and granted in order. `pump` is called after everything that may have made room or freed a thread.
+there are free threads, and granted in order. `pump` is called after everything that may have made room or freed a
+thread.
 """
 
 from __future__ import annotations
