@@ -99,7 +99,9 @@ jobs_of_sizes = st.lists(st.tuples(st.integers(0, 5 * S), st.integers(1, 10 * GB
 @given(jobs_of_sizes, st.integers(10**6, 10 * GB), st.integers(10**6, 10 * GB))
 def test_agrees_with_an_exact_fluid_model(jobs, capacity, cap):
     env = NanosecondEnvironment()
-    ends = run(Link(env, capacity, cap), env, jobs)
+    link = Link(env, capacity, cap)
+    ends = run(link, env, jobs)
+    assert link.moved_bytes == sum(size_bytes for _, size_bytes in jobs)
     assert ends == pytest.approx(fluid(jobs, capacity, cap), rel=1e-9, abs=30)
 
 

@@ -56,14 +56,17 @@ def test_levels_are_the_physical_truth():
     hub.until(0.5)
     world.perform(SetDesiredInstances(3, "out"))
     gauges = world.meter.gauges()
-    assert gauges.device_used_bytes.tolist() == [100 * MB, 200 * MB, 0]
-    assert gauges.host_used_bytes.tolist() == [100 * MB, 110 * MB, 0]
+    assert gauges.device_used_bytes.tolist() == [100 * MB, 100 * MB, 0]
+    assert gauges.host_used_bytes.tolist() == [100 * MB, 100 * MB, 0]
     assert gauges.disk_used_bytes.tolist() == [50 * MB, 0, 0]
     assert gauges.ready.tolist() == [0, 0, 0]
     assert gauges.phase.tolist() == [Phase.SERVING, Phase.SERVING, Phase.PROVISIONING]
     assert (gauges.running, gauges.desired, gauges.network_bytes) == (2, 3, 40 * MB)
     hub.until(2)
-    assert world.meter.gauges().ready.tolist() == [0, 1, 0]
+    gauges = world.meter.gauges()
+    assert gauges.ready.tolist() == [0, 1, 0]
+    assert gauges.device_used_bytes.tolist() == [100 * MB, 200 * MB, 0]
+    assert gauges.host_used_bytes.tolist() == [100 * MB, 110 * MB, 0]
 
 
 def test_a_quiet_period_says_so():

@@ -29,7 +29,7 @@ def test_a_measured_load_and_an_unload():
     hub = StubHub()
     triton, _, times = server(hub)
     triton.load(0)
-    assert triton.device_bytes == 100 * MB
+    assert triton.device_bytes == 0
     hub.until(5)
     assert (triton.ready, triton.device_bytes, triton.host_bytes) == (1, 100 * MB, 10 * MB)
     triton.unload(0)
@@ -91,6 +91,18 @@ def test_the_actual_size_counts():
     assert hub.log == [(1.0, LoadFailed(0, 0, True, "out of memory"))]
 
 
+def test_of_two_loads_at_once_the_one_that_ends_last_finds_no_room():
+    """The large one would fit alone; the small one, which ends first, is not hit."""
+    hub = StubHub()
+    hub.change_model(0, actual_gpu_bytes=950 * MB, load_s=2.0)
+    triton, *_ = server(hub)
+    triton.load(0)
+    triton.load(1)
+    hub.until(9)
+    assert hub.log == [(1.0, LoadFinished(0, 1, 100 * MB, 10 * MB)), (2.0, LoadFailed(0, 0, True, "out of memory"))]
+    assert triton.device_bytes == 100 * MB
+
+
 def test_a_framework_takes_its_base_once_and_keeps_it():
     hub = StubHub(3)
     for model in range(2):
@@ -99,11 +111,12 @@ def test_a_framework_takes_its_base_once_and_keeps_it():
     triton, *_ = server(hub)
     triton.load(0)
     triton.load(1)
-    assert triton.device_bytes == 500 * MB
-    triton.load(2)
-    assert triton.device_bytes == 800 * MB
     hub.until(2)
     assert hub.log[0] == (1.0, LOADED)
+    assert triton.device_bytes == 500 * MB
+    triton.load(2)
+    hub.until(4)
+    assert triton.device_bytes == 800 * MB
     for model in range(3):
         triton.unload(model)
     hub.until(9)

@@ -32,9 +32,10 @@ def rate_q16(rate_bps: float) -> int:
 class Transfer:
     """One transfer under way."""
 
-    __slots__ = ("done", "order", "tag")
+    __slots__ = ("done", "order", "size_bytes", "tag")
 
-    def __init__(self, tag: int, order: int, done: Callable[[], object]) -> None:
+    def __init__(self, size_bytes: int, tag: int, order: int, done: Callable[[], object]) -> None:
+        self.size_bytes = size_bytes
         self.tag = tag
         self.order = order
         self.done = done
@@ -55,13 +56,13 @@ class Link:
         self._at_ns = env.now
         self._speed_q16 = 0
         self._order = 0
-        self._moved = 0
+        self._moved_bytes = 0
         self._event: simpy.Event | None = None
 
     def start(self, size_bytes: int, done: Callable[[], object]) -> Transfer:
         """Begin to move so many bytes; `done()` is called when the last one has arrived."""
         self._settle()
-        transfer = Transfer(self._virtual + size_bytes * SCALE, self._order, done)
+        transfer = Transfer(size_bytes, self._virtual + size_bytes * SCALE, self._order, done)
         self._order += 1
         heappush(self._transfers, transfer)
         self._change()
@@ -70,7 +71,8 @@ class Link:
     def cancel(self, transfer: Transfer) -> int:
         """Stop a transfer under way; returns the bytes that were still to come."""
         self._settle()
-        missing_bytes = -(-(transfer.tag - self._virtual) // SCALE)
+        missing_bytes = self._missing_bytes(transfer)
+        self._moved_bytes += transfer.size_bytes - missing_bytes
         self._transfers.remove(transfer)
         heapify(self._transfers)
         self._change()
@@ -84,7 +86,7 @@ class Link:
 
     def clear(self) -> None:
         """Forget all transfers; nobody is told."""
-        self._settle()
+        self._moved_bytes = self.moved_bytes
         self._transfers.clear()
         self._change()
 
@@ -92,7 +94,7 @@ class Link:
     def moved_bytes(self) -> int:
         """Whole bytes moved so far."""
         self._settle()
-        return self._moved // SCALE
+        return self._moved_bytes + sum(t.size_bytes - self._missing_bytes(t) for t in self._transfers)
 
     def __len__(self) -> int:
         return len(self._transfers)
@@ -102,8 +104,10 @@ class Link:
         elapsed_ns = self._env.now - self._at_ns
         if elapsed_ns:
             self._virtual += self._speed_q16 * elapsed_ns
-            self._moved += self._used_q16 * elapsed_ns
             self._at_ns += elapsed_ns
+
+    def _missing_bytes(self, transfer: Transfer) -> int:
+        return max(0, -((self._virtual - transfer.tag) // SCALE))
 
     @property
     def _used_q16(self) -> int:
@@ -129,6 +133,7 @@ class Link:
         ended = []
         while self._transfers and self._transfers[0].tag <= self._virtual:
             ended.append(heappop(self._transfers))
+        self._moved_bytes += sum(transfer.size_bytes for transfer in ended)
         self._change()
         for transfer in ended:
             transfer.done()

@@ -1,11 +1,11 @@
 """Triton on one instance: loads, unloads, and what they really take of device and host memory.
 
 *Load*: a measured load time, or else a disk read (shared with the other loads), a fixed part and the copy to the
-device; a lognormal factor of mean 1 spreads it. *Memory* is taken from a load's start at its actual size; at its end
-it must all fit, else the load fails out of memory. The first model of a framework also takes the framework's base (CUDA
-context, libraries), which stays for the server's life. *Unload* as Triton's SageMaker front end does it: it looks every
-`unload_poll` whether the model is gone, and sleeps once more after it is: poll * (ceil(t / poll) + 1)
-(src/sagemaker_server.cc); memory is free at the end.
+device; a lognormal factor of mean 1 spreads it (but for the read). *Memory* is taken at the end of a load, at the
+actual size; what does not fit fails out of memory and takes nothing. The first model of a framework also takes the
+framework's base (CUDA context, libraries), which stays for the server's life. *Unload* as Triton's SageMaker front end
+does it: it looks every `unload_poll` whether the model is gone, and sleeps once more after it is: poll * (ceil(t / poll)
++ 1) (src/sagemaker_server.cc); memory is free at the end.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ class Triton:
     def load(self, model: int) -> None:
         """Load from the disk; ends in LoadFinished or LoadFailed."""
         built = self._hub.build.models[model]
-        self._take(built)
         self._loading += 1
         if self._loading == 1:
             self._set_speed(self._slowdown)
@@ -117,11 +116,9 @@ class Triton:
         if self._loading == 0:
             self._set_speed(1.0)
         self._note("load", "ModelLoadingTime", job)
-        out_of_memory = not self._fits()
-        reason = "out of memory" if out_of_memory else self._error(job.model, built)
-        if reason:
-            self._give(built)
-            self._hub.post(LoadFailed(self._slot, job.model, out_of_memory, reason))
+        error = self._error(job.model, built)
+        if error or not self._take(built):
+            self._hub.post(LoadFailed(self._slot, job.model, not error, error or "out of memory"))
             return
         self.ready += 1
         gpu_bytes = built.actual_gpu_bytes if self._capacity.has_gpu else 0
@@ -140,17 +137,18 @@ class Triton:
             return "the model fails to load"
         return "load failure (fault)" if self._failing[model] else ""
 
-    def _fits(self) -> bool:
-        return self.device_bytes <= self._capacity.gpu_bytes and self.host_bytes <= self._capacity.host_bytes
-
-    def _take(self, built: BuiltModel) -> None:
+    def _take(self, built: BuiltModel) -> bool:
+        """Take a model's memory; False, and nothing taken, when it does not fit."""
+        device_bytes, host_bytes = self.device_bytes, self.host_bytes + built.actual_host_bytes
+        spec = built.spec
         if self._capacity.has_gpu:
-            spec = built.spec
-            if spec.framework not in self._frameworks:
-                self._frameworks.add(spec.framework)
-                self.device_bytes += spec.framework_base_bytes
-            self.device_bytes += built.actual_gpu_bytes
-        self.host_bytes += built.actual_host_bytes
+            base_bytes = 0 if spec.framework in self._frameworks else spec.framework_base_bytes
+            device_bytes += built.actual_gpu_bytes + base_bytes
+        if device_bytes > self._capacity.gpu_bytes or host_bytes > self._capacity.host_bytes:
+            return False
+        self._frameworks.add(spec.framework)
+        self.device_bytes, self.host_bytes = device_bytes, host_bytes
+        return True
 
     def _give(self, built: BuiltModel) -> None:
         if self._capacity.has_gpu:
