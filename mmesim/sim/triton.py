@@ -4,8 +4,8 @@
 device; a lognormal factor of mean 1 spreads it (but for the read). *Memory* is taken at the end of a load, at the
 actual size; what does not fit fails out of memory and takes nothing. The first model of a framework also takes the
 framework's base (CUDA context, libraries), which stays for the server's life. *Unload* as Triton's SageMaker front end
-does it: it looks every `unload_poll` whether the model is gone, and sleeps once more after it is: poll * (ceil(t / poll)
-+ 1) (src/sagemaker_server.cc); memory is free at the end.
+does it: it looks every `unload_poll` whether the model is gone, and sleeps once more after it is, so it takes
+poll * (ceil(t / poll) + 1) (src/sagemaker_server.cc); memory is free at the end.
 """
 
 from __future__ import annotations
