@@ -24,13 +24,14 @@ _LIMITS = {"greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at
 _LIST = "a list: [..] or lines that start with `- `"
 _MAPPING = "a mapping: {name: value} or indented `name: value` lines"
 _KINDS = {"int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "true or false",
-          "string": "text (put it in quotes)",
-          "list": _LIST, "tuple": _LIST, "dict": _MAPPING, "model": _MAPPING}
+          "string": "text (put it in quotes)", "list": _LIST, "tuple": _LIST, "dict": _MAPPING, "model": _MAPPING}
 
 
 def explain(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator[Explained]:
     """(setting path, message, hint) of each of the errors; `data` is what `model` was given."""
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+            continue  # only because wrong elements are not counted, and those are reported themselves
         yield _written_path(item, data), *_message(item, model)
 
 
@@ -61,6 +62,9 @@ def _message(item: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"{value} is out of range", f"write a value of {words} {ctx[key]}"
+    if kind in {"too_short", "too_long"}:
+        words, least_or_most = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        return f"has {ctx['actual_length']} elements", f"write {words} {ctx[least_or_most]}"
     if kind == "value_error":
         return str(ctx["error"]), ctx.get("hint", "")
     if "hint" in ctx:

@@ -133,7 +133,11 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-Number: TypeAlias = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1e12, allow_inf_nan=False)]
+Real: TypeAlias = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+"""A finite number."""
+Whole: TypeAlias = Annotated[int, BeforeValidator(_no_bool)]
+"""A whole number."""
+Number: TypeAlias = Annotated[Real, Field(ge=0, le=1e12)]
 """A number without a unit, 0 or more."""
-Count: TypeAlias = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=1_000_000_000)]
+Count: TypeAlias = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 """A whole number, 0 or more."""

@@ -27,17 +27,20 @@ def paths(data: Any, prefix: str = "") -> Iterator[str]:
 
 PATHS = sorted({*paths(load_document(packaged_dir("scenarios") / "reference.yaml").data),
                 "endpoint.autoscaling.0", "workload.surges.0", "faults.0", "workload.clients", "workload.trace",
-                "workload.clients.users", "instance_types.ml.g4dn.2xlarge.gpu_bytes", "profiles.own", "nonsense", "a.b.0.c"})
+                "workload.clients.users", "instance_types.ml.g4dn.2xlarge.gpu_bytes", "profiles.own", "nonsense",
+                "a.b.0.c"})
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.integers(-3, 1000), st.floats(), st.text(max_size=20),
-    st.sampled_from(["", "0", "0s", "-3s", "1e300GB", "3660d", "1ns", "9" * 500, "1e999s", "nan", ".inf", "90s", "1GB", "5%", "..",
-                     "zipf", "none", "poisson", "minute_counts", "lru", "x:Y", "/", "/dev/zero", "{i}", "{i.__class__}", "{", "*",
-                     "resnet50-pytorch-t4", "ml.c5.xlarge", "\x00", "\ud7ff"]))
+    st.sampled_from(["", "0", "0s", "-3s", "1e300GB", "3660d", "1ns", "9" * 500, "1e999s", "nan", ".inf", "90s",
+                     "1GB", "5%", "..", "zipf", "none", "poisson", "minute_counts", "lru", "x:Y", "/", "/dev/zero",
+                     "{i}", "{i.__class__}", "{", "*", "resnet50-pytorch-t4", "ml.c5.xlarge", "\x00", "\ud7ff"]))
+KEYS = ["use", "law", "mean", "cv", "rate_rps", "at", "for", "every", "models", "users", "profile", "weights", "shape",
+        "period", "target", "metric", "x"]
 VALUES = st.recursive(SCALARS, lambda inner: st.one_of(
     st.lists(inner, max_size=3),
-    st.dictionaries(st.sampled_from(["use", "law", "mean", "cv", "rate_rps", "at", "for", "every", "models", "users",
-                                     "profile", "weights", "shape", "period", "target", "metric", "x"]), inner, max_size=4)),
-    max_leaves=8)
+    st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)), max_leaves=8)
+
+OFTEN = {"use": "profile", "rate_rps": 1, "period": "1s", "shape": [[0, 1]]}
 
 
 def written(value: Any) -> str:
@@ -48,7 +51,7 @@ def written(value: Any) -> str:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), VALUES), min_size=1, max_size=3))
 @example([("duration", "3660d"), ("workload.popularity", {"use": "drifting", "every": "1s"})])
-@example([("duration", "3660d"), ("workload.arrivals", {"use": "profile", "rate_rps": 1, "period": "1s", "shape": [[0, 1]]})])
+@example([("duration", "3660d"), ("workload.arrivals", OFTEN)])
 @example([("duration", "3660d"), ("workload.arrivals", {"use": "diurnal", "rate_rps": 1})])
 @example([("duration", "3660d"), ("workload.arrivals.rate_rps", 1e7)])
 @example([("models.0.count", 200_000), ("models.1.count", 200_000)])

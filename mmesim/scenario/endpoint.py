@@ -16,10 +16,11 @@ from pydantic_core import CoreSchema
 
 from mmesim.policies import registry
 from mmesim.scenario.laws import DurationLaw, constant, lognormal
-from mmesim.settings import Bytes, Count, Duration, Fraction, Number, Rate, Settings, wrong
+from mmesim.settings import Bytes, Count, Duration, Fraction, Number, Rate, Real, Settings, Whole, wrong
 
-AtLeastOne = Annotated[Count, Field(ge=1)]
-Few = Annotated[Count, Field(ge=1, le=10_000)]
+AtLeastOne = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+Few = Annotated[Whole, Field(ge=1, le=10_000)]
+PositiveNumber = Annotated[Real, Field(gt=0, le=1e12)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 PositiveFraction = Annotated[Fraction, Field(gt=0)]
 PositiveRate = Annotated[Rate, Field(gt=0)]
@@ -150,7 +151,7 @@ class Server(Settings):
     """Time t of an unload proper; the caller sees poll·(⌈t/poll⌉+1)."""
     unload_stalls_admission: bool = False
     """Triton 25.12 and later admit nothing on that server during an unload."""
-    load_slowdown: Annotated[Number, Field(ge=1, le=1000)] = 1.0
+    load_slowdown: Annotated[Real, Field(ge=1, le=1000)] = 1.0
     """Running inference takes so much longer while a load runs on that instance."""
     interference: Annotated[Number, Field(le=100)] = 0.0
     """k in speed = 1 / (1 + k·(n-1)) for n batches running on one device."""
@@ -171,13 +172,13 @@ class Storage(Settings):
     """Rate of one connection."""
     s3_connections: Few = 8
     """Parallel ranged GETs per download."""
-    s3_prefix_rate: Annotated[Number, Field(gt=0)] = 5500.0
+    s3_prefix_rate: PositiveNumber = 5500.0
     """GET/s before S3 answers 503 Slow Down."""
     s3_part: Annotated[Bytes, Field(ge=1)] = 8 << 20
     """Bytes per ranged GET (counts against s3_prefix_rate)."""
     s3_retry_backoff: Duration = 0.2
     """First pause after a 503 or a failed download; doubles each time."""
-    s3_attempts: Annotated[Count, Field(ge=1, le=1000)] = 10
+    s3_attempts: Annotated[Whole, Field(ge=1, le=1000)] = 10
     """Then the download fails."""
     network_credit: Duration = 900.0
     """Time at full speed of an instance with full network credits; refilled below the baseline."""
@@ -216,7 +217,7 @@ class Endpoint(Settings):
     """A row of the catalog, built in or of your own (`instance_types`)."""
     instances: Instances = Instances()
     """How many instances."""
-    availability_zones: Annotated[Count, Field(ge=1, le=100)] = 1
+    availability_zones: Annotated[Whole, Field(ge=1, le=100)] = 1
     """Instances are spread over so many zones, round robin."""
     framework_versions: Mapping[str, str] = Field(default_factory=dict)
     """Only names what the settings stand for, e.g. {triton: "24.10"}."""

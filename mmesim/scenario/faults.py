@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mmesim.scenario.endpoint import PositiveDuration
-from mmesim.settings import Count, Duration, Number, Settings, wrong
+from mmesim.scenario.endpoint import PositiveDuration, PositiveNumber
+from mmesim.settings import Count, Duration, Real, Settings, wrong
 
 Random = Literal["random"]
 
@@ -63,7 +63,7 @@ class S3Slow(_Lasting):
 
     use: Literal["s3_slow"]
     """Kind of fault."""
-    factor: Annotated[Number, Field(ge=1)]
+    factor: Annotated[Real, Field(ge=1, le=1e12)]
     """So many times slower."""
 
 
@@ -72,7 +72,7 @@ class S3Throttle(_Lasting):
 
     use: Literal["s3_throttle"]
     """Kind of fault."""
-    rate: Annotated[Number, Field(gt=0)]
+    rate: PositiveNumber
     """GET/s that are still answered."""
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from mmesim.scenario.endpoint import AtLeastOne
+from mmesim.scenario.endpoint import AtLeastOne, PositiveNumber
 from mmesim.scenario.laws import RelativeLaw
-from mmesim.settings import Bytes, Count, Duration, Number, Settings, wrong
+from mmesim.settings import Bytes, Count, Duration, Settings, Whole, wrong
 
 _DIGITS = re.compile(r"(0?\d)?\Z")
 MAX_MODELS = 200_000
@@ -38,11 +38,11 @@ class ModelGroup(Settings):
     """A shipped profile, one of `profiles`, or the path of a profile file."""
     name: Annotated[str, AfterValidator(_name_template)] | None = None
     """Name of each model; default "<profile>-{i}", where {i} counts from 0."""
-    count: Annotated[Count, Field(ge=1, le=MAX_MODELS)] = 1
+    count: Annotated[Whole, Field(ge=1, le=MAX_MODELS)] = 1
     """How many models."""
     pin: bool = False
     """Never evicted."""
-    weight: Annotated[Number, Field(gt=0)] = 1.0
+    weight: PositiveNumber = 1.0
     """Share in the popularity, relative to the other groups."""
     artifact_bytes: Bytes | None = None
     """Archive (tar.gz) in S3."""
@@ -56,7 +56,7 @@ class ModelGroup(Settings):
     """From the disk to ready, alone on an instance."""
     actual_gpu_bytes: Bytes | None = None
     """What a copy really takes, when the expectation (gpu_bytes) is wrong."""
-    instance_count: Annotated[Count, Field(ge=1, le=1000)] | None = None
+    instance_count: Annotated[Whole, Field(ge=1, le=1000)] | None = None
     """Copies in Triton's instance group."""
     max_batch_size: Annotated[Count, Field(le=100_000)] | None = None
     """Triton's max_batch_size; 0: no batching."""

@@ -147,9 +147,11 @@ def _instance_type(scenario: Scenario) -> InstanceType:
 
 
 def _profile(scenario: Scenario, name: str) -> ModelProfile:
-    own = {own: scenario.base_dir / file for own, file in scenario.profiles.items()}
-    is_file = name not in own and name.endswith((".yaml", ".yml"))
-    return load_profile(scenario.base_dir / name if is_file else name, own)
+    if name in scenario.profiles or name.endswith((".yaml", ".yml")):
+        file = scenario.base_dir / scenario.profiles.get(name, name)
+        _check_file(file, f"profiles.{name}" if name in scenario.profiles else "")
+        return load_profile(file)
+    return load_profile(name, {own: scenario.base_dir / file for own, file in scenario.profiles.items()})
 
 
 def _policies(scenario: Scenario, found: _Finder) -> Policies | None:

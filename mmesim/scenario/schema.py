@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
-from mmesim.scenario.endpoint import Endpoint, PositiveDuration
+from mmesim.scenario.endpoint import Endpoint, PositiveDuration, PositiveNumber
 from mmesim.scenario.faults import Fault
 from mmesim.scenario.models import ModelGroup
 from mmesim.scenario.workload import Workload
@@ -26,9 +26,9 @@ DEFAULT_DURATION_S = 3600.0
 class Objective(Settings):
     """What the result is judged by; all optional."""
 
-    p50_ms: Annotated[Number, Field(gt=0)] | None = None
+    p50_ms: PositiveNumber | None = None
     """Median latency in milliseconds."""
-    p99_ms: Annotated[Number, Field(gt=0)] | None = None
+    p99_ms: PositiveNumber | None = None
     """99th percentile of latency in milliseconds."""
     error_rate: Fraction | None = None
     """Share of requests that end in an error."""

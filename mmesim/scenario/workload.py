@@ -9,12 +9,11 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from mmesim.scenario.endpoint import PositiveDuration
+from mmesim.scenario.endpoint import PositiveDuration, PositiveNumber
 from mmesim.scenario.laws import DurationLaw, constant
-from mmesim.settings import Count, Duration, Fraction, Number, Settings, wrong
+from mmesim.settings import Count, Duration, Fraction, Number, Real, Settings, Whole, wrong
 
 DAY_S = 86_400.0
-PositiveNumber = Annotated[Number, Field(gt=0)]
 RequestRate = Annotated[Number, Field(le=1e7)]
 Expand = Literal["uniform", "poisson", "even"]
 
@@ -107,7 +106,7 @@ class Diurnal(Settings):
     """Kind of arrivals."""
     rate_rps: RequestRate
     """Mean requests per second."""
-    peak_to_trough: Annotated[Number, Field(ge=1)] = 2.0
+    peak_to_trough: Annotated[Real, Field(ge=1, le=1e12)] = 2.0
     """Highest over lowest rate."""
     peak_at: Annotated[Duration, Field(le=DAY_S)] = 54_000.0
     """Time of day of the highest rate."""
@@ -208,7 +207,7 @@ class TraceOptions(Settings):
     """End of the slice; null: the trace's end."""
     thin: Annotated[Fraction, Field(gt=0)] = 1.0
     """Keep each request with this probability."""
-    repeat: Annotated[Count, Field(ge=1, le=10_000)] = 1
+    repeat: Annotated[Whole, Field(ge=1, le=10_000)] = 1
     """Superpose so many shifted copies."""
 
     @model_validator(mode="after")
@@ -252,15 +251,15 @@ class Clients(Settings):
 class Retries(Settings):
     """What a client does with an error: attempt k+1 follows after backoff·factor^(k-1)·(1 - jitter·U)."""
 
-    attempts: Annotated[Count, Field(ge=1, le=100)] = 1
+    attempts: Annotated[Whole, Field(ge=1, le=100)] = 1
     """Attempts in all (botocore's legacy default is 5)."""
     backoff: Duration = 0.5
     """First pause."""
-    factor: Annotated[Number, Field(ge=1, le=100)] = 2.0
+    factor: Annotated[Real, Field(ge=1, le=100)] = 2.0
     """Growth of the pauses."""
     jitter: Fraction = 1.0
     """Random part of a pause."""
-    on: tuple[Annotated[Count, Field(ge=400, le=599)], ...] = (429, 503)
+    on: tuple[Annotated[Whole, Field(ge=400, le=599)], ...] = (429, 503)
     """HTTP codes that are retried."""
 
 
@@ -275,7 +274,7 @@ class Workload(Settings):
     """Which model a request is for."""
     sessions: Sessions = Sessions()
     """Requests that stay with their model."""
-    items: Annotated[Count, Field(ge=1, le=100_000)] = 1
+    items: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """Samples in one request (client-side batch)."""
     trace: str | None = None
     """File (CSV or Parquet: timestamp_s, model[, items, work]) instead of arrivals and popularity."""
