@@ -115,6 +115,7 @@ class ColdPath:
             endpoint.expected_gpu_bytes[model] = gpu_bytes
         fits = instance.gpu.settle(model, gpu_bytes if instance.spec.has_gpu else 0)
         if not (fits and instance.host.settle(model, host_bytes)):
+            (instance.host if fits else instance.gpu).fill(model)
             self.memory.unload(instance, model, "out of memory", now_ns)
             self._again(instance, model, now_ns)
             return

@@ -39,6 +39,11 @@ class Ledger:
         self.used_bytes += change
         return True
 
+    def fill(self, account: Hashable) -> None:
+        """Give all that is free to an account that holds more than fits, so that nothing is reserved beside it."""
+        self.accounts[account] += self.free_bytes
+        self.used_bytes = self.capacity_bytes
+
     def release(self, account: Hashable) -> int:
         """Close an account; returns its bytes."""
         size_bytes = self.accounts.pop(account)
