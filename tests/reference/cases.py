@@ -196,7 +196,8 @@ def cases(draw) -> Case:
     return draw(st.builds(
         Case, services=st.just(kinds), model_service=st.just(picks), n_instances=st.integers(1, 4),
         cpus_q16=st.sampled_from([ONE_Q16, 2 * ONE_Q16, 5 * ONE_Q16]),
-        interference_q16=_maybe(st.sampled_from([3000, 20_000]), 0), timeout=st.sampled_from([200, 80, 30, 12, 4]), retry=retries,
+        interference_q16=_maybe(st.sampled_from([3000, 20_000]), 0), timeout=st.sampled_from([200, 80, 30, 12, 4]),
+        retry=retries,
         routing=st.integers(0, len(ROUTING) - 1), blind=_maybe(st.booleans(), False),
         spill=_maybe(st.integers(1, 4), 0), admit_endpoint=_rarely(st.integers(3, 30), 0),
         admit_copy=_rarely(st.integers(2, 9), 0),

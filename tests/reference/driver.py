@@ -23,6 +23,7 @@ def run_case(make_plane: PlaneFactory, case: Case) -> list[Any]:
     log: list[Any] = []
     control = Standin(case, table, plane, log)
     _drive(plane, control, case.end_ns(), table, log)
+    plane.check()
     log += [plane.take(), plane.take_records(), plane.model_counters(), plane.model_sketches(), plane.in_flight(),
             plane.idle(), table_rows(table)]
     return [plain(entry) for entry in log]

@@ -297,8 +297,7 @@ class ReferencePlane:
         return token
 
     def _end_work(self, token: int) -> None:
-        del self._works[token]
-        self._stop(Stop.WORK_DONE, token=token)
+        self._stop(Stop.WORK_DONE, self._works.pop(token), token=token)
 
     # ---- what it tells
 
@@ -332,6 +331,14 @@ class ReferencePlane:
     def in_flight(self) -> int:
         """See the protocol."""
         return self.tally.in_flight
+
+    def check(self) -> None:
+        """See the protocol."""
+        counts = self.table.copies["outstanding"].reshape(self.table.n_instances, self.table.n_models)
+        assert [len(present) for present in self.present] == counts.sum(axis=1).tolist()
+        assert self.table.instances["outstanding"].tolist() == counts.sum(axis=1).tolist()
+        assert self.table.models["outstanding"].tolist() == counts.sum(axis=0).tolist()
+        assert self.outstanding == counts.sum()
 
     def idle(self) -> bool:
         """See the protocol."""

@@ -15,7 +15,7 @@ class LeastBusyCopy(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # noqa: D102
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return outstanding
 
 
@@ -26,7 +26,7 @@ class LeastBusyInstance(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # noqa: D102
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return instance_outstanding * 16 + (draw & 15)
 
 
@@ -37,7 +37,7 @@ class AtRandom(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # noqa: D102
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return draw
 
 
@@ -49,7 +49,7 @@ class LongestUnused(RoutingPolicy):
     spill_outstanding: int = 0
     uses_weight: int = 3
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # noqa: D102
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return last_use_ns - now_ns + uses * self.uses_weight
 
 
@@ -62,7 +62,7 @@ class Everyone(AdmissionPolicy):
 
     always: ClassVar[bool] = True
 
-    def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):  # noqa: D102
+    def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
         return True
 
 
@@ -73,6 +73,6 @@ class AtMost(AdmissionPolicy):
     endpoint: int = 1 << 30
     copy: int = 1 << 30
 
-    def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):  # noqa: D102
+    def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
         fits = model_outstanding < self.copy * max(1, ready_copies)
         return fits and endpoint_outstanding < self.endpoint * serving_instances

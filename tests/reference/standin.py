@@ -151,9 +151,7 @@ class Standin:
             states = [self.table.state(instance, model) for model in range(self.table.n_models)]
             if sum(state in IN_MEMORY for state in states) < self.case.slots:
                 self._load(instance, waiting.popleft())
-            elif states.count(Residency.UNLOADING) >= len(waiting):
-                break
-            elif not self._evict(instance, states):
+            elif states.count(Residency.UNLOADING) >= len(waiting) or not self._evict(instance, states):
                 break
 
     def _evict(self, instance: int, states: list[Residency]) -> bool:
@@ -239,13 +237,9 @@ class Standin:
         for model in range(self.table.n_models):
             if self.table.is_cold_starting(instance, model):
                 self.table.cold_ended(instance, model)
-            if self.table.state(instance, model) is not Residency.ABSENT:
-                self.table.advance(instance, model, "instance lost")
-            self._mark("watch", instance, model, 0)
         self._extracting = {token: copy for token, copy in self._extracting.items() if copy[0] != instance}
         self._waiting[instance].clear()
-        self.table.instances["stalled"][instance] = 0
-        self.table.instances["draining"][instance] = 0
+        self.table.clear(instance)
         self._later(back_after, instance, lambda: self.table.set_serving(instance, True))
 
     def _target(self, step: Intervention) -> int:
