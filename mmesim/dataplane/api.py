@@ -110,10 +110,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import NONE, Failure
-from mmesim.workload.types import ArrivalSource, ClosedLoop
 
 ONE_Q16 = 1 << 16
 

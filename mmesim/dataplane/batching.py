@@ -1,0 +1,201 @@
+"""Triton's dynamic batcher, one a copy: the queue, when a batch is launched, what it demands.
+
+A queue is a linked FIFO of slots; a batch is a piece of it that was cut off, and is known by its head. The walk from the
+head that the rules ask for is spared where the sum of items in the queue tells its result.
+"""
+
+from __future__ import annotations
+
+from mmesim.core.lifecycle import Residency
+from mmesim.core.types import NEVER_NS, NONE, Failure
+from mmesim.dataplane.heap import push
+from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.requests import complete, fail
+from mmesim.dataplane.state import QUEUED, RUNNING, State
+from mmesim.dataplane.stations import start_job
+
+_READY = int(Residency.READY)
+_QUEUE_FULL = int(Failure.QUEUE_FULL)
+
+
+@kernel
+def full_ns(s: State, row: int, count: int, t: int) -> int:
+    """For how long all execution instances of a copy have been busy until `t`, over its life."""
+    lanes = s.lanes
+    now = t - lanes["full_since_ns"][row] if lanes["running"][row] == count else 0
+    return lanes["full_ns"][row] + now  # type: ignore[no-any-return]
+
+
+@kernel
+def enqueue(s: State, slot: int, t: int) -> None:
+    """An invocation enters the batch queue of its copy."""
+    r, lanes = s.requests, s.lanes
+    model = r["model"][slot]
+    row = r["instance"][slot] * s.clock["n_models"][0] + model
+    limit = s.services["max_queue"][model]
+    if limit > 0 and lanes["queued"][row] >= limit:
+        fail(s, slot, _QUEUE_FULL, t)
+    else:
+        r["stage"][slot], r["next"][slot], r["enqueued_ns"][slot] = QUEUED, NONE, t
+        r["full_ns"][slot] = full_ns(s, row, s.services["instance_count"][model], t)
+        if lanes["queued"][row] == 0:
+            lanes["head"][row] = slot
+        else:
+            r["next"][lanes["tail"][row]] = slot
+        lanes["tail"][row] = slot
+        lanes["queued"][row] += 1
+        lanes["queued_items"][row] += r["items"][slot]
+    try_launch(s, row, t)
+
+
+@kernel
+def cut(s: State, row: int, last: int, n: int, items: int) -> None:
+    """Take the first `n` invocations, up to `last`, off the queue of a copy."""
+    lanes = s.lanes
+    lanes["head"][row] = s.requests["next"][last]
+    lanes["queued"][row] -= n
+    lanes["queued_items"][row] -= items
+    s.requests["next"][last] = NONE
+
+
+@kernel
+def drop_expired(s: State, row: int, timeout_ns: int, t: int) -> None:
+    """Invocations that waited longer than the queue's timeout fail."""
+    r, lanes = s.requests, s.lanes
+    while lanes["queued"][row] > 0 and t - r["enqueued_ns"][lanes["head"][row]] > timeout_ns:
+        head = lanes["head"][row]
+        cut(s, row, head, 1, r["items"][head])
+        fail(s, head, _QUEUE_FULL, t)
+
+
+@kernel
+def prefix(s: State, row: int, model: int, t: int) -> int:
+    """How many invocations from the head are to be launched together now; 0: wait for the delay."""
+    r, lanes, services = s.requests, s.lanes, s.services
+    most, n_preferred, first = (services["max_batch"][model], services["n_preferred"][model],
+                                services["preferred"][model])
+    late = t - r["enqueued_ns"][lanes["head"][row]] >= services["max_queue_delay_ns"][model]
+    if n_preferred == 0 and lanes["queued_items"][row] < most:
+        return lanes["queued"][row] if late else 0  # type: ignore[no-any-return]
+    slot = lanes["head"][row]
+    walked, items, preferred = 0, 0, 0
+    while slot != NONE and (walked == 0 or items + r["items"][slot] <= most):
+        items += r["items"][slot]
+        walked += 1
+        for k in range(first, first + n_preferred):
+            if s.tables[k] == items:
+                preferred = walked
+        slot = r["next"][slot]
+    if preferred > 0:
+        return preferred
+    return walked if late or slot != NONE or items >= most else 0
+
+
+@kernel
+def try_launch(s: State, row: int, t: int) -> None:
+    """Launch batches of a copy until nothing can be launched."""
+    lanes, services = s.lanes, s.services
+    model = row % s.clock["n_models"][0]
+    while (lanes["queued"][row] > 0 and lanes["running"][row] < services["instance_count"][model]
+           and s.copies["state"][row] == _READY):
+        if services["queue_timeout_ns"][model] > 0:
+            drop_expired(s, row, services["queue_timeout_ns"][model], t)
+            if lanes["queued"][row] == 0:
+                break
+        n = prefix(s, row, model, t)
+        if n == 0:
+            arm(s, row, s.requests["enqueued_ns"][lanes["head"][row]] + services["max_queue_delay_ns"][model])
+            return
+        launch(s, row, model, n, t)
+    if lanes["queued"][row] == 0:
+        lanes["timer_ns"][row] = NEVER_NS
+
+
+@kernel
+def launch(s: State, row: int, model: int, n: int, t: int) -> None:
+    """Cut a batch of `n` invocations off the queue and start it on its station."""
+    r, lanes, services = s.requests, s.lanes, s.services
+    instance, count = row // s.clock["n_models"][0], services["instance_count"][model]
+    full = full_ns(s, row, count, t)
+    head = lanes["head"][row]
+    slot, last, items, work = head, head, 0, 0
+    for _ in range(n):
+        last = slot
+        items += r["items"][slot]
+        work += r["items"][slot] * r["work_q16"][slot]
+        r["stage"][slot], r["launched_ns"][slot] = RUNNING, t
+        r["full_ns"][slot] = full - r["full_ns"][slot]
+        slot = r["next"][slot]
+    cut(s, row, last, n, items)
+    slot = head
+    for _ in range(n):
+        r["batch_items"][slot] = items
+        slot = r["next"][slot]
+    demand = batch_demand(s, model, items, work)
+    if lanes["loaded_ns"][row] != s.copies["ready_since_ns"][row]:
+        lanes["loaded_ns"][row] = s.copies["ready_since_ns"][row]
+        demand += services["first_inference_ns"][model]
+    r["demand_ns"][head] = demand
+    lanes["running"][row] += 1
+    if lanes["running"][row] == count:
+        lanes["full_since_ns"][row] = t
+    s.endpoint["batches"][0] += 1
+    s.endpoint["batch_items"][0] += items
+    s.sent["batches"][instance] += 1
+    s.by_model["batches"][model] += 1
+    s.by_model["batch_items"][model] += items
+    start_job(s, 2 * instance + services["on_cpu"][model], services["share_q16"][model], demand, head, t)
+
+
+@kernel
+def batch_demand(s: State, model: int, items: int, work_q16: int) -> int:
+    """Service time of a batch of so many items and so much work, before `first_inference_ns`.
+
+    ``service · W // B`` is taken apart at B so that long batches of heavy requests do not overflow.
+    """
+    services, tables = s.services, s.tables
+    first, length = services["first"][model], services["length"][model]
+    if items <= length:
+        service = tables[first + items - 1]
+    else:
+        last = tables[first + length - 1]
+        step = last - tables[first + length - 2] if length > 1 else last
+        service = last + step * (items - length)
+    demand = service * (work_q16 // items) + service * (work_q16 % items) // items
+    return max(demand >> 16, 1)  # type: ignore[no-any-return]
+
+
+@kernel
+def end_batch(s: State, head: int, t: int) -> None:
+    """A batch has been served at `t`: its invocations complete, then its copy tries to launch."""
+    r, lanes = s.requests, s.lanes
+    model = r["model"][head]
+    row = r["instance"][head] * s.clock["n_models"][0] + model
+    count = s.services["instance_count"][model]
+    lanes["full_ns"][row] = full_ns(s, row, count, t)
+    lanes["running"][row] -= 1
+    demand = r["demand_ns"][head]
+    slot = head
+    while slot != NONE:
+        following = r["next"][slot]
+        complete(s, slot, t, demand)
+        slot = following
+    try_launch(s, row, t)
+
+
+@kernel
+def arm(s: State, row: int, fires_ns: int) -> None:
+    """Set the copy's timer. Times of one copy never go back, so an entry already in the heap is early enough."""
+    lanes = s.lanes
+    lanes["timer_ns"][row] = fires_ns
+    if lanes["entry_ns"][row] == NEVER_NS:
+        file_timer(s, row)
+
+
+@kernel
+def file_timer(s: State, row: int) -> None:
+    """Enter the copy's timer into the heap."""
+    n = s.clock["n_timers"][0]
+    s.lanes["entry_ns"][row] = s.lanes["timer_ns"][row]
+    push(s.timers, 0, n, s.lanes["timer_ns"][row], row, NONE)
+    s.clock["n_timers"][0] = n + 1

@@ -1,0 +1,88 @@
+"""The data plane's self-audit: recompute from the request slots what is kept in step on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmesim.core.types import NONE
+from mmesim.dataplane import state as st
+from mmesim.dataplane.api import ONE_Q16
+
+if TYPE_CHECKING:
+    from mmesim.dataplane.plane import KernelPlane
+
+
+def check(plane: KernelPlane) -> None:
+    """All invariants; raises AssertionError."""
+    _check_conservation(plane)
+    _check_slots(plane.state)
+    _check_outstanding(plane.state)
+    _check_stations(plane.state)
+
+
+def _check_conservation(plane: KernelPlane) -> None:
+    """Every invocation that was issued has ended or is in flight."""
+    counted, clock = plane.counted(), plane.state.clock
+    assert counted["invocations"] == clock["serial"][0], counted
+    assert counted["invocations"] == counted["completions"] + counted["failures"] + plane.in_flight(), counted
+
+
+def _chain(following: np.ndarray, first: int) -> list[int]:
+    """Slots of a linked list."""
+    slots, at = [], first
+    while at != NONE:
+        slots.append(at)
+        assert len(slots) <= len(following), "a list of slots runs in a circle"
+        at = int(following[at])
+    return slots
+
+
+def _check_slots(state: st.State) -> None:
+    """Each slot is free, or stands in the one place its stage says; the list of deadlines holds the live ones in order."""
+    requests, clock, lanes = state.requests, state.clock, state.lanes
+    stage = requests["stage"]
+    free = _chain(requests["next"], int(clock["free"][0]))
+    assert sorted(free) == np.flatnonzero(stage == st.FREE).tolist(), "free list"
+    awaited = _chain(requests["newer"], int(clock["oldest"][0]))
+    live = (stage != st.FREE) & (stage != st.RETRY) & (requests["gone"] == 0)
+    assert sorted(awaited) == np.flatnonzero(live).tolist() and len(awaited) == clock["live"][0], "deadlines"
+    assert np.all(np.diff(requests["serial"][awaited]) > 0), "order of deadlines"
+    for head, where in (("held_head", st.HELD), ("head", st.QUEUED)):
+        standing = [slot for row in np.flatnonzero((lanes[head] != NONE) & ((head != "head") | (lanes["queued"] > 0)))
+                    for slot in _chain(requests["next"], int(lanes[head][row]))]
+        assert sorted(standing) == np.flatnonzero(stage == where).tolist(), head
+    retries = state.clients["item"][:clock["n_clients"][0]]
+    assert sorted(retries[retries != NONE].tolist()) == np.flatnonzero(stage == st.RETRY).tolist(), "retries"
+
+
+def _check_outstanding(state: st.State) -> None:
+    """Outstanding of copies, models, instances and endpoint: what was sent and has not left."""
+    requests, n_models = state.requests, len(state.models)
+    sent = requests[np.isin(requests["stage"], (st.HELD, st.HOST, st.QUEUED, st.RUNNING))]
+    rows = sent["instance"].astype(np.int64) * n_models + sent["model"]
+    for name, array, where in (("copies", state.copies, rows), ("models", state.models, sent["model"]),
+                               ("instances", state.instances, sent["instance"])):
+        assert np.array_equal(array["outstanding"], np.bincount(where, minlength=len(array))), name
+    assert state.clock["outstanding"][0] == len(sent)
+
+
+def _check_stations(state: st.State) -> None:
+    """Jobs, weights and host work of each station; batches running at each copy; the station that is next."""
+    requests, stations = state.requests, state.stations
+    batches = np.zeros(len(state.lanes), np.int64)
+    in_service = 0
+    for station in range(len(stations)):
+        base, jobs = int(stations["base"][station]), int(stations["jobs"][station])
+        items = state.jobs["item"][base:base + jobs]
+        slots = items[items >= 0]
+        heads = slots[requests["stage"][slots] == st.RUNNING]
+        weight = ONE_Q16 * (jobs - len(heads)) + state.services["share_q16"][requests["model"][heads]].sum()
+        assert stations["weight_q16"][station] == weight, f"weight of station {station}"
+        assert stations["works"][station] == np.count_nonzero(items < 0)
+        np.add.at(batches, requests["instance"][heads].astype(np.int64) * len(state.models) + requests["model"][heads], 1)
+        in_service += len(slots) - len(heads) + sum(len(_chain(requests["next"], int(head))) for head in heads)
+    assert np.array_equal(batches, state.lanes["running"])
+    assert in_service == np.count_nonzero(np.isin(requests["stage"], (st.HOST, st.RUNNING)))
+    assert state.tree[1] == np.argmin(state.due)

@@ -1,0 +1,235 @@
+"""From the issue of an invocation to the copy it is sent to: admission, choice of a copy, held or served.
+
+An invocation is issued as *pending* and then routed step by step; each step that needs Python (a miss, a wish, a policy
+that could not be compiled, more room) leaves it pending, nothing half done, and is taken up again by the next call.
+"""
+
+from __future__ import annotations
+
+from mmesim.core.lifecycle import Residency
+from mmesim.core.residency import decayed as _decayed
+from mmesim.core.types import NONE, Failure, Tier
+from mmesim.dataplane.api import ONE_Q16, Stop
+from mmesim.dataplane.batching import enqueue
+from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.pointers import call
+from mmesim.dataplane.requests import expect_deadline, fail
+from mmesim.dataplane.sketch import count_live, split_wait
+from mmesim.dataplane.splitmix import draw
+from mmesim.dataplane.state import ADMIT, ASK_ADMIT, ASK_ROUTE, GROW_STATION, HELD, HOST, PENDING, ROUTE, State
+from mmesim.dataplane.stations import start_job
+
+_READY, _GPU = int(Residency.READY), int(Tier.GPU)
+_THROTTLED, _LOAD_FAILED, _LOST = int(Failure.THROTTLED), int(Failure.LOAD_FAILED), int(Failure.INSTANCE_LOST)
+_MISS, _WISH = int(Stop.MISS), int(Stop.WISH)
+ROUTED = NONE
+"""The pending invocation is pending no more."""
+
+decayed = kernel(_decayed)
+
+
+@kernel
+def issue(s: State, slot: int, t: int) -> None:
+    """An invocation whose model, items, work, user, attempt and first issue are in its slot begins at `t`."""
+    r, clock = s.requests, s.clock
+    r["serial"][slot] = clock["serial"][0]
+    clock["serial"][0] += 1
+    r["stage"][slot], r["gone"][slot], r["issued_ns"][slot] = PENDING, 0, t
+    r["instance"][slot], r["tier"][slot], r["batch_items"][slot] = NONE, NONE, 0
+    for reason in range(5):
+        s.parts[slot, reason] = 0
+    expect_deadline(s, slot)
+    count_live(s, t, 1)
+    s.endpoint["invocations"][0] += 1
+    if r["attempt"][slot] > 1:
+        s.endpoint["retries"][0] += 1
+    s.by_model["invocations"][r["model"][slot]] += 1
+    clock["pending"][0], clock["chosen"][0], clock["wished"][0] = slot, NONE, 0
+    clock["step"][0] = ROUTE if clock["always"][0] else ADMIT
+
+
+@kernel
+def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
+    """Route the pending invocation: (ROUTED or why not, instance, model)."""
+    clock = s.clock
+    slot = clock["pending"][0]
+    model = s.requests["model"][slot]
+    if clock["step"][0] == ADMIT:
+        if clock["ask_admit"][0]:
+            return ASK_ADMIT, NONE, model
+        clock["step"][0] = ROUTE
+        if call(admit, s.models["outstanding"][model], clock["outstanding"][0], s.models["n_ready"][model],
+                len(s.serving), t) == 0:
+            return refuse(s, slot, _THROTTLED, t), NONE, NONE
+    if clock["blind"][0]:
+        return route_blind(s, slot, model, t, score)
+    return route_aware(s, slot, model, t, score)
+
+
+@kernel
+def route_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int, int]:
+    """Among the READY copies; without one, to the cold start under way."""
+    clock, models = s.clock, s.models
+    n = models["n_ready"][model]
+    if n > 0:
+        if n > 1 and clock["ask_route"][0] and clock["chosen"][0] == NONE:
+            return ASK_ROUTE, NONE, model
+        instance = clock["chosen"][0]
+        if instance == NONE:
+            instance = s.ready[model, 0] if n == 1 else best_ready(s, slot, model, n, t, score)
+        if clock["wished"][0] == 0 and wishes(s, instance, model, t):
+            clock["wished"][0], clock["chosen"][0] = 1, NONE
+            return _WISH, NONE, model
+        return send(s, slot, instance, model, t), instance, model
+    instance = models["joining"][model]
+    if instance >= 0:
+        return send(s, slot, instance, model, t), instance, model
+    if t < models["failed_until_ns"][model]:
+        return refuse(s, slot, _LOAD_FAILED, t), NONE, NONE
+    if len(s.serving) == 0:
+        return refuse(s, slot, _LOST, t), NONE, NONE
+    return _MISS, NONE, model
+
+
+@kernel
+def wishes(s: State, instance: int, model: int, t: int) -> bool:
+    """Whether the chosen copy is so busy that the router wants one more."""
+    spill, models = s.clock["spill"][0], s.models
+    return (spill > 0 and s.copies["outstanding"][instance * s.clock["n_models"][0] + model] >= spill  # type: ignore[no-any-return]
+            and models["n_copies"][model] < len(s.serving) and models["joining"][model] == NONE
+            and t >= models["wish_after_ns"][model])
+
+
+@kernel
+def route_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int, int]:
+    """To an instance, wherever the model is."""
+    clock = s.clock
+    if clock["chosen"][0] == NONE:
+        n = len(s.serving)
+        if n == 0:
+            return refuse(s, slot, _LOST, t), NONE, NONE
+        if clock["ask_route"][0]:
+            return ASK_ROUTE, NONE, model
+        clock["chosen"][0] = best_serving(s, slot, model, n, t, score)
+    instance = clock["chosen"][0]
+    row = instance * clock["n_models"][0] + model
+    if s.copies["state"][row] == _READY or s.copies["cold"][row] == 1:
+        return send(s, slot, instance, model, t), instance, model
+    if t < s.models["failed_until_ns"][model]:
+        return refuse(s, slot, _LOAD_FAILED, t), NONE, NONE
+    return _MISS, instance, model
+
+
+@kernel
+def best_ready(s: State, slot: int, model: int, n: int, t: int, score: int) -> int:
+    """The READY copy with the lowest score, the lowest instance among equals."""
+    best, lowest = NONE, 0
+    for k in range(n):
+        instance = s.ready[model, k]
+        value = score_of(s, slot, instance, model, t, score)
+        if best == NONE or value < lowest:
+            best, lowest = instance, value
+    return best
+
+
+@kernel
+def best_serving(s: State, slot: int, model: int, n: int, t: int, score: int) -> int:
+    """The serving instance with the lowest score, the lowest number among equals."""
+    best, lowest = NONE, 0
+    for k in range(n):
+        instance = s.serving[k]
+        value = score_of(s, slot, instance, model, t, score)
+        if best == NONE or value < lowest:
+            best, lowest = instance, value
+    return best
+
+
+@kernel
+def score_of(s: State, slot: int, instance: int, model: int, t: int, score: int) -> int:
+    """The policy's score of one copy."""
+    row = instance * s.clock["n_models"][0] + model
+    copies = s.copies
+    return call(score, copies["outstanding"][row], s.instances["outstanding"][instance], copies["last_use_ns"][row],
+                copies["uses"][row], draw(s.clock["route_seed"][0], s.requests["serial"][slot], instance), t)
+
+
+@kernel
+def refuse(s: State, slot: int, failure: int, t: int) -> int:
+    """The pending invocation fails without having been sent."""
+    s.clock["pending"][0] = NONE
+    fail(s, slot, failure, t)
+    return ROUTED
+
+
+@kernel
+def send(s: State, slot: int, instance: int, model: int, t: int) -> int:
+    """Send the pending invocation to a copy: ROUTED, or GROW_STATION if the instance's stations lack room.
+
+    An instance has never more jobs than invocations and host work, so with room for these a job always finds room.
+    """
+    r, clock, copies = s.requests, s.clock, s.copies
+    if s.instances["outstanding"][instance] + s.stations["works"][2 * instance + 1] >= s.stations["room"][2 * instance]:
+        return GROW_STATION
+    clock["pending"][0] = NONE
+    row = instance * clock["n_models"][0] + model
+    copies["outstanding"][row] += 1
+    s.models["outstanding"][model] += 1
+    s.instances["outstanding"][instance] += 1
+    clock["outstanding"][0] += 1
+    copies["last_use_ns"][row] = t
+    copies["uses"][row] += 1
+    count, at = decayed(copies["rate_q16"][row], copies["rate_at_ns"][row], t)
+    copies["rate_q16"][row], copies["rate_at_ns"][row] = count + ONE_Q16, at
+    s.sent["invocations"][instance] += 1
+    ready = copies["state"][row] == _READY
+    r["instance"][slot], r["tier"][slot] = instance, _GPU if ready else copies["tier"][row]
+    if ready and s.instances["stalled"][instance] <= 0:
+        enter_host(s, slot, t)
+    else:
+        hold(s, slot, row)
+    return ROUTED
+
+
+@kernel
+def hold(s: State, slot: int, row: int) -> None:
+    """The invocation waits at its copy until it is released."""
+    r, lanes = s.requests, s.lanes
+    r["stage"][slot], r["next"][slot] = HELD, NONE
+    if lanes["held_head"][row] == NONE:
+        lanes["held_head"][row] = slot
+    else:
+        r["next"][lanes["held_tail"][row]] = slot
+    lanes["held_tail"][row] = slot
+
+
+@kernel
+def unhold(s: State, row: int) -> int:
+    """Take the first held invocation of a copy; NONE: there is none."""
+    slot = s.lanes["held_head"][row]
+    if slot != NONE:
+        s.lanes["held_head"][row] = s.requests["next"][slot]
+    return slot  # type: ignore[no-any-return]
+
+
+@kernel
+def release(s: State, row: int, t: int) -> None:
+    """Send the held invocations of a copy to the host stage, in order."""
+    slot = unhold(s, row)
+    while slot != NONE:
+        split_wait(s, slot, row, t)
+        enter_host(s, slot, t)
+        slot = unhold(s, row)
+
+
+@kernel
+def enter_host(s: State, slot: int, t: int) -> None:
+    """An invocation enters the host stage, or passes it by when it asks for nothing there."""
+    r, services = s.requests, s.services
+    model = r["model"][slot]
+    r["host_ns"][slot] = t
+    demand = services["cpu_ns"][model] + services["cpu_per_item_ns"][model] * r["items"][slot]
+    if demand > 0:
+        r["stage"][slot] = HOST
+        start_job(s, 2 * r["instance"][slot] + 1, ONE_Q16, demand, slot, t)
+    else:
+        enqueue(s, slot, t)

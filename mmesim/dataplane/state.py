@@ -1,0 +1,279 @@
+"""The state of the compiled data plane: record arrays, addressed field first (``state.requests["next"][slot]``).
+
+Everything the kernel knows lies in these arrays (and in the residency table's), so it can stop anywhere between two
+events and go on later, with larger arrays if need be. A *slot* is a row of `REQUEST`: an invocation from its issue to its
+end on the server, or a retry that waits for its time. A *row* is a copy: ``instance * n_models + model``. A *station* is
+2·instance (device) or 2·instance + 1 (host CPUs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.types import NEVER_NS, NONE
+from mmesim.dataplane.api import (
+    ENDPOINT_COUNTERS,
+    INSTANCE_COUNTERS,
+    MODEL_COUNTERS,
+    N_TIERS,
+    ONE_Q16,
+    REQUEST_RECORD,
+    SKETCH_BUCKETS,
+    PlaneSpec,
+    ServiceSpec,
+)
+
+BLOCK = 64
+"""Draws of a user kept at a time (:data:`mmesim.workload.types.BLOCK`)."""
+
+# Where an invocation is.
+FREE, PENDING, HELD, HOST, QUEUED, RUNNING, RETRY = range(7)
+
+# What comes next for a pending invocation: may it enter; where does it go.
+ADMIT, ROUTE = range(2)
+
+# Why the entry point comes back, besides `api.Stop`: the wrapper does it and calls again.
+CHUNK, DRAWS, GROW_SLOTS, GROW_STATION, RECORDS_FULL, ASK_ADMIT, ASK_ROUTE = range(100, 107)
+
+# What the entry point is asked to do.
+ADVANCE, RELEASE, FAIL_HELD, FAIL_INSTANCE, SET_SPEED, START_WORK, REJECT, SYNC = range(8)
+
+REQUEST = np.dtype([
+    ("next", np.int32),             # next in its FIFO (held, queue, batch) or in the free list
+    ("older", np.int32),            # neighbours in the list of those whose deadline is to come, in order of issue
+    ("newer", np.int32),
+    ("stage", np.int32),
+    ("gone", np.int32),             # 1: abandoned by the caller
+    ("model", np.int32),
+    ("instance", np.int32),
+    ("tier", np.int32),
+    ("items", np.int32),
+    ("batch_items", np.int32),
+    ("attempt", np.int32),
+    ("user", np.int32),
+    ("serial", np.int64),
+    ("work_q16", np.int64),
+    ("issued_ns", np.int64),
+    ("first_issued_ns", np.int64),
+    ("host_ns", np.int64),          # entered the host stage
+    ("enqueued_ns", np.int64),
+    ("full_ns", np.int64),          # the copy's `full_ns` when it entered the queue; from the launch on: time in QUEUE
+    ("launched_ns", np.int64),
+    ("demand_ns", np.int64),        # of the batch it heads
+], align=True)
+
+LANE = np.dtype([                   # a copy's FIFOs and batcher
+    ("held_head", np.int32), ("held_tail", np.int32),
+    ("head", np.int32), ("tail", np.int32),
+    ("queued", np.int32),           # invocations in the queue
+    ("running", np.int32),          # batches
+    ("queued_items", np.int64),
+    ("timer_ns", np.int64),         # when the timer fires; NEVER_NS: disarmed
+    ("entry_ns", np.int64),         # time of its entry in the heap of timers, at most timer_ns; NEVER_NS: no entry
+    ("full_since_ns", np.int64),    # since when all execution instances run
+    ("full_ns", np.int64),          # time that they all ran before
+    ("loaded_ns", np.int64),        # `ready_since_ns` of the load whose first batch was launched
+], align=True)
+
+STATION = np.dtype([
+    ("at_ns", np.int64),            # time that `virtual_q16` and the integrals are brought to
+    ("virtual_q16", np.int64),
+    ("speed_q16", np.int64),
+    ("weight_q16", np.int64),       # sum over the jobs
+    ("factor_q16", np.int64),
+    ("capacity_q16", np.int64),
+    ("jobs", np.int64),
+    ("started", np.int64),          # jobs ever: the order of starts
+    ("works", np.int64),            # host work among the jobs
+    ("base", np.int64),             # its part of `jobs`
+    ("room", np.int64),
+    ("busy", np.int64),             # integral of min(capacity, weight)
+    ("jobs_ns", np.int64),          # integral of the number of jobs
+], align=True)
+
+ENTRY = np.dtype([("key", np.int64), ("tie", np.int64), ("item", np.int64)], align=True)
+"""Of a heap. Stations: virtual tag, start order, slot (or ``-1 - token`` of host work). Timers: time, row, unused.
+Clients: time, entity of the contract, slot of a retry."""
+
+SERVICE = np.dtype([
+    ("first", np.int64),            # service_ns[1] is tables[first]
+    ("length", np.int64),           # entries
+    ("preferred", np.int64),        # preferred sizes are tables[preferred:preferred + n_preferred]
+    ("n_preferred", np.int64),
+    ("share_q16", np.int64), ("on_cpu", np.int64),
+    ("cpu_ns", np.int64), ("cpu_per_item_ns", np.int64), ("overhead_ns", np.int64),
+    ("max_batch", np.int64), ("instance_count", np.int64), ("max_queue_delay_ns", np.int64),
+    ("max_queue", np.int64), ("queue_timeout_ns", np.int64), ("first_inference_ns", np.int64),
+], align=True)
+
+USER = np.dtype([
+    ("stop_ns", np.int64), ("issued", np.int64),    # draws used
+    ("block", np.int64),                            # block of draws at hand; -1: none
+], align=True)
+DRAW = np.dtype([("model", np.int64), ("think_ns", np.int64), ("work_q16", np.int64)], align=True)
+
+STOP = np.dtype([("stop", np.int64), ("instance", np.int64), ("model", np.int64), ("token", np.int64)], align=True)
+
+CLOCK = np.dtype([                  # one row: everything there is one of
+    ("now_ns", np.int64),
+    ("serial", np.int64),           # invocations issued
+    ("live", np.int64),             # issued and not ended for the caller
+    ("live_at_ns", np.int64),       # time that the integral of `live` is brought to
+    ("outstanding", np.int64),      # sent and not finished on the server
+    ("free", np.int64),             # free slots: a list ...
+    ("oldest", np.int64), ("newest", np.int64),     # ends of the list of deadlines
+    ("pending", np.int64),          # slot of the invocation being routed; NONE
+    ("step", np.int64),             # ADMIT or ROUTE
+    ("chosen", np.int64),           # instance that was chosen for it; NONE
+    ("wished", np.int64),           # 1: a wish was spoken for it
+    ("arrival", np.int64), ("arrivals", np.int64),  # next row of the chunk, rows
+    ("exhausted", np.int64),        # 1: no chunk will follow
+    ("n_timers", np.int64), ("n_clients", np.int64),
+    ("first_stop", np.int64), ("n_stops", np.int64),
+    ("works", np.int64),            # host work ever started: the next token
+    ("n_records", np.int64),
+    # constants
+    ("n_models", np.int64), ("n_users", np.int64), ("user_items", np.int64), ("timeout_ns", np.int64),
+    ("interference_q16", np.int64), ("rebase_q16", np.int64), ("record", np.int64),
+    ("attempts", np.int64), ("jitter_q16", np.int64), ("retry_mask", np.int64),     # bit f: Failure f is retried
+    ("route_seed", np.uint64), ("retry_seed", np.uint64),
+    ("blind", np.int64), ("spill", np.int64), ("always", np.int64),
+    ("ask_admit", np.int64), ("ask_route", np.int64),   # 1: the policy runs in Python
+], align=True)
+
+
+class State(NamedTuple):
+    """All arrays of the kernel, in the order of the entry point's parameters."""
+
+    clock: NDArray[np.void]
+    requests: NDArray[np.void]
+    parts: NDArray[np.int64]
+    """(slots, N_REASONS): where an invocation's time went; the held time first, the rest when it completes."""
+    lanes: NDArray[np.void]
+    stations: NDArray[np.void]
+    due: NDArray[np.int64]
+    """Next completion of each station, filled up to a power of two with NEVER_NS."""
+    tree: NDArray[np.int64]
+    """Winner tree over `due`: node 1 holds the station whose completion comes first (ties: the lowest)."""
+    jobs: NDArray[np.void]
+    """The stations' heaps, one after another."""
+    timers: NDArray[np.void]
+    clients: NDArray[np.void]
+    users: NDArray[np.void]
+    draws: NDArray[np.void]
+    """(users, BLOCK)."""
+    services: NDArray[np.void]
+    tables: NDArray[np.int64]
+    pauses: NDArray[np.int64]
+    """Full pause of a retry after attempt k at index k."""
+    stops: NDArray[np.void]
+    endpoint: NDArray[np.void]
+    """(1,) ENDPOINT_COUNTERS."""
+    sent: NDArray[np.void]
+    """(instances,) INSTANCE_COUNTERS without the integrals, which the stations keep."""
+    by_model: NDArray[np.void]
+    sketch: NDArray[np.int64]
+    sketches: NDArray[np.uint32]
+    records: NDArray[np.void]
+    copies: NDArray[np.void]
+    models: NDArray[np.void]
+    instances: NDArray[np.void]
+    ready: NDArray[np.int32]
+    serving: NDArray[np.int32]
+    arrival_ns: NDArray[np.int64]
+    arrival_model: NDArray[np.int32]
+    arrival_items: NDArray[np.int32]
+    arrival_work: NDArray[np.int64]
+
+
+def free_slots(first: int, n: int) -> NDArray[np.void]:
+    """`n` free slots, linked in order; the last one ends the list. The first has number `first`."""
+    slots = np.zeros(n, REQUEST)
+    slots["next"] = np.arange(first + 1, first + n + 1)
+    slots["next"][-1] = NONE
+    return slots
+
+
+def empty_lanes(n: int) -> NDArray[np.void]:
+    """Batchers of `n` copies with nothing in them."""
+    lanes = np.zeros(n, LANE)
+    for name in ("held_head", "held_tail", "head", "tail", "loaded_ns"):
+        lanes[name] = NONE
+    lanes["timer_ns"] = lanes["entry_ns"] = NEVER_NS
+    return lanes
+
+
+def idle_stations(n_instances: int, cpu_capacity_q16: int, base: int, room: int, now_ns: int) -> NDArray[np.void]:
+    """The two stations of each of `n_instances`, whose heaps of `room` entries lie from `base` on."""
+    stations = np.zeros(2 * n_instances, STATION)
+    stations["at_ns"] = now_ns
+    stations["factor_q16"] = stations["speed_q16"] = ONE_Q16
+    stations["capacity_q16"][0::2] = ONE_Q16
+    stations["capacity_q16"][1::2] = cpu_capacity_q16
+    stations["base"] = base + room * np.arange(2 * n_instances)
+    stations["room"] = room
+    return stations
+
+
+def winner_tree(next_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`State.due` and `State.tree` of stations with these next completions."""
+    size = max(2, 1 << (len(next_ns) - 1).bit_length())
+    due = np.full(size, NEVER_NS)
+    due[:len(next_ns)] = next_ns
+    nodes = np.concatenate([np.zeros(size, np.int64), np.arange(size)])
+    for node in range(size - 1, 0, -1):
+        left, right = nodes[2 * node], nodes[2 * node + 1]
+        nodes[node] = left if due[left] <= due[right] else right
+    return due, nodes[:size].copy()
+
+
+def service_tables(services: Sequence[ServiceSpec]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """(models,) of SERVICE and the tables they point into; a shared `service_ns` is stored once."""
+    rows = np.zeros(len(services), SERVICE)
+    pieces: list[NDArray[np.int64]] = []
+    at: dict[int | tuple[int, ...], int] = {}
+    size = 0
+    for row, spec in zip(rows, services, strict=True):
+        sizes = tuple(spec.preferred)
+        for key, table in ((id(spec.service_ns), spec.service_ns[1:]), (sizes, np.array(sizes, np.int64))):
+            if key not in at:
+                at[key] = size
+                pieces.append(np.asarray(table, np.int64))
+                size += len(table)
+        row["first"], row["length"] = at[id(spec.service_ns)], len(spec.service_ns) - 1
+        row["preferred"], row["n_preferred"] = at[sizes], len(sizes)
+        for name in SERVICE.names[4:]:
+            row[name] = getattr(spec, name)
+    return rows, np.concatenate([*pieces, np.zeros(1, np.int64)])
+
+
+def fresh_counters(n_models: int, n_instances: int) -> dict[str, NDArray[np.generic]]:
+    """Counters and sketches at zero, by field of `State`."""
+    return {"endpoint": np.zeros(1, ENDPOINT_COUNTERS), "sent": np.zeros(n_instances, INSTANCE_COUNTERS),
+            "by_model": np.zeros(n_models, MODEL_COUNTERS), "sketch": np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64),
+            "sketches": np.zeros((n_models, SKETCH_BUCKETS), np.uint32)}
+
+
+def fresh_clock(spec: PlaneSpec) -> NDArray[np.void]:
+    """The one row of CLOCK before anything has happened; policies and clients are still to be entered."""
+    clock = np.zeros(1, CLOCK)
+    for name in ("oldest", "newest", "pending", "chosen"):
+        clock[name] = NONE
+    clock["n_models"] = len(spec.services)
+    clock["timeout_ns"] = spec.timeout_ns
+    clock["interference_q16"] = spec.interference_q16
+    clock["record"] = spec.record_requests
+    clock["attempts"] = spec.retry.attempts
+    clock["jitter_q16"] = spec.retry.jitter_q16
+    clock["route_seed"] = spec.route_seed % (1 << 64)
+    clock["retry_seed"] = spec.retry_seed % (1 << 64)
+    return clock
+
+
+def record_rows(n: int) -> NDArray[np.void]:
+    """Room for `n` request records."""
+    return np.zeros(n, REQUEST_RECORD)
