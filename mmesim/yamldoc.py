@@ -223,10 +223,10 @@ class _Builder:
             raise self._refuse(0, f"is not YAML: {error}", "save the file as UTF-8 text") from None
 
     def _anchor(self, alias: yaml.AliasEvent, anchors: dict[str, int], open_nodes: list[int]) -> int:
-        target = anchors.get(alias.anchor)
+        target = anchors.get(str(alias.anchor))
         if target is None:
             raise self._refuse(_line(alias), f"*{alias.anchor} has no anchor before it",
-                               alternatives(alias.anchor, anchors) + "; text that starts with * needs quotes")
+                               alternatives(str(alias.anchor), anchors) + "; text that starts with * needs quotes")
         if target in open_nodes:
             raise self._refuse(_line(alias), f"*{alias.anchor} stands inside its own anchor &{alias.anchor}",
                                "a setting cannot contain itself: write it out")

@@ -48,7 +48,7 @@ def written(value: Any) -> str:
     return json.dumps(value).replace("NaN", ".nan").replace("-Infinity", "-.inf").replace("Infinity", ".inf")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), VALUES), min_size=1, max_size=3))
 @example([("duration", "3660d"), ("workload.popularity", {"use": "drifting", "every": "1s"})])
 @example([("duration", "3660d"), ("workload.arrivals", OFTEN)])

@@ -60,7 +60,7 @@ def test_a_small_scenario(load: Callable[..., Scenario], tmp_path: Path) -> None
     assert [model.name for model in workload_models(scenario)] == [f"resnet-{i}" for i in range(10)]
     found = resolve(scenario)
     assert found.instance_type.gpu == "T4" and found.policies.routing.spill_outstanding == 16
-    assert found.groups[0].gpu_bytes == found.groups[0].profile.gpu_bytes > 0
+    assert found.groups[0].value("gpu_bytes") == found.groups[0].profile.gpu_bytes > 0
 
 
 def test_it_can_be_sent_to_another_process(load: Callable[..., Scenario]) -> None:
@@ -79,7 +79,7 @@ def test_short_forms(load: Callable[..., Scenario]) -> None:
                     "endpoint.eviction.gpu=lfu", "endpoint.provisioning.time=5m", "models.0.gpu_bytes=300MiB")
     assert scenario.workload.popularity.use == "uniform" and scenario.endpoint.eviction.gpu.use == "lfu"
     assert scenario.endpoint.provisioning.time.distribution().mean == 300.0
-    assert resolve(scenario).groups[0].gpu_bytes == 300 << 20
+    assert resolve(scenario).groups[0].value("gpu_bytes") == 300 << 20
 
 
 def test_overrides(load: Callable[..., Scenario]) -> None:
@@ -176,6 +176,7 @@ SHAPE = [
     ("resnet-{i}", "{i.__class__}", 6, "models.0.name", "in braces"),
     ("rate_rps: 5", "rate_rps: .nan", 8, "workload.arrivals.rate_rps", "write a finite number"),
     ("models:\n  - {", "models: []\nnot: {", 5, "models", "write at least 1"),
+    ("rate_rps: 5}", "rate_rps: 5}\n  popularity: {use: explicit, weights: {}}", 9, "workload.popularity.weights", ""),
     ("rate_rps: 5", "rate: 5", 8, "workload.arrivals.rate", "did you mean 'rate_rps'"),
     ("use: poisson", "use: possion", 8, "workload.arrivals", "did you mean 'poisson'"),
     ("  arrivals: {use: poisson, rate_rps: 5}", "  items: 1", 7, "workload", "nothing sends requests"),

@@ -31,6 +31,8 @@ from mmesim.workload.tracefile import COUNTS, TraceFile
 from mmesim.yamldoc import missing_file
 
 Result = TypeVar("Result")
+_IN_PROFILE = {"load_time": "load_time_s", "max_queue_delay": "max_queue_delay_s"}
+"""Overrides that a profile calls by another name."""
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -41,55 +43,10 @@ class Group:
     settings: ModelGroup
     profile: ModelProfile
 
-    @property
-    def artifact_bytes(self) -> int:
-        """Archive in S3."""
-        return _first(self.settings.artifact_bytes, self.profile.artifact_bytes)
-
-    @property
-    def disk_bytes(self) -> int:
-        """Extracted files."""
-        return _first(self.settings.disk_bytes, self.profile.disk_bytes)
-
-    @property
-    def gpu_bytes(self) -> int:
-        """Expected device memory of one copy; 0 on a CPU."""
-        return _first(self.settings.gpu_bytes, self.profile.gpu_bytes)
-
-    @property
-    def actual_gpu_bytes(self) -> int:
-        """Device memory that one copy really takes."""
-        return _first(self.settings.actual_gpu_bytes, self.gpu_bytes)
-
-    @property
-    def host_bytes(self) -> int:
-        """Host memory of one copy."""
-        return _first(self.settings.host_bytes, self.profile.host_bytes)
-
-    @property
-    def load_time_s(self) -> float | None:
-        """A whole load from the disk, alone; None: computed from sizes and rates."""
-        return self.profile.load_time_s if self.settings.load_time is None else self.settings.load_time
-
-    @property
-    def max_batch_size(self) -> int:
-        """Triton's max_batch_size; 0: no batching."""
-        return _first(self.settings.max_batch_size, self.profile.max_batch_size)
-
-    @property
-    def max_queue_delay_s(self) -> float:
-        """Triton's max_queue_delay_microseconds, in seconds."""
-        return _first(self.settings.max_queue_delay, self.profile.max_queue_delay_s)
-
-    @property
-    def preferred_batch_sizes(self) -> tuple[int, ...]:
-        """Triton's preferred_batch_size."""
-        return _first(self.settings.preferred_batch_sizes, self.profile.preferred_batch_sizes)
-
-    @property
-    def instance_count(self) -> int:
-        """Copies in Triton's instance group."""
-        return _first(self.settings.instance_count, self.profile.instance_count)
+    def value(self, name: str) -> Any:
+        """The number a model group may override (``gpu_bytes``, ``load_time`` …): the group's, else the profile's."""
+        given = getattr(self.settings, name)
+        return getattr(self.profile, _IN_PROFILE.get(name, name)) if given is None else given
 
 
 @dataclass(frozen=True)
@@ -136,10 +93,6 @@ class _Finder:
             self.problems += [Problem(one.message, path=f"{path}.{one.param}".rstrip("."), hint=one.hint)
                               for one in (error, *error.more)]
         return None
-
-
-def _first(value: Result | None, otherwise: Result) -> Result:
-    return otherwise if value is None else value
 
 
 def _instance_type(scenario: Scenario) -> InstanceType:

@@ -63,11 +63,11 @@ def _of_ignored(scenario: Scenario) -> Iterator[Problem]:
 def _of_batches(scenario: Scenario, found: References) -> Iterator[Problem]:
     items = scenario.workload.items
     for i, group in enumerate(found.groups):
-        most = max(1, group.max_batch_size)
+        most = max(1, group.value("max_batch_size"))
         if items > most:
             yield Problem(f"Triton refuses {items} items in a request: {group.profile.name} has max_batch_size {most}",
                           path="workload.items", hint=f"write at most {most}, or raise models.{i}.max_batch_size")
-        if above := [size for size in group.preferred_batch_sizes if size > most]:
+        if above := [size for size in group.value("preferred_batch_sizes") if size > most]:
             yield Problem(f"{above[0]} is above max_batch_size {most}", path=f"models.{i}.preferred_batch_sizes",
                           hint=f"write sizes up to {most}")
 
@@ -82,12 +82,12 @@ def _of_room(scenario: Scenario, found: References) -> Iterator[Problem]:
     pinned = 0
     for i, group in enumerate(found.groups):
         base = group.profile.framework_base_bytes if where == "gpu" else 0
-        needs = {"gpu_bytes": (group.gpu_bytes + base if where == "gpu" else 0, room.gpu_bytes, "GPU memory"),
-                 "host_bytes": (group.host_bytes, room.host_bytes, "host memory"),
-                 "disk_bytes": (group.disk_bytes, room.disk_bytes, "disk"),
-                 "artifact_bytes": (group.artifact_bytes, room.disk_bytes, "disk")}
+        needs = {"gpu_bytes": (group.value("gpu_bytes") + base if where == "gpu" else 0, room.gpu_bytes, "GPU memory"),
+                 "host_bytes": (group.value("host_bytes"), room.host_bytes, "host memory"),
+                 "disk_bytes": (group.value("disk_bytes"), room.disk_bytes, "disk"),
+                 "artifact_bytes": (group.value("artifact_bytes"), room.disk_bytes, "disk")}
         yield from (_no_room(i, group, kind.name, name, *need) for name, need in needs.items() if need[0] > need[1])
-        pinned += group.settings.count * getattr(group, f"{where}_bytes") if group.settings.pin else 0
+        pinned += group.settings.count * group.value(f"{where}_bytes") if group.settings.pin else 0
     fleet = getattr(room, f"{where}_bytes") * scenario.endpoint.instances.max
     if pinned > fleet:
         yield Problem(f"pinned models take {format_bytes(pinned)}; all instances together have {format_bytes(fleet)}",
@@ -151,8 +151,9 @@ def _of_speed(scenario: Scenario, found: References, shares: NDArray[np.float64]
             yield Problem(f"{group.profile.name} takes {format_duration(bare_s[i])} a request; invocations time out "
                           f"after {format_duration(server.invocation_timeout)}", path=f"models.{i}.profile",
                           hint="raise endpoint.server.invocation_timeout, or lower workload.items")
-        if (group.load_time_s or 0.0) >= server.load_timeout:
-            yield Problem(f"loading takes {format_duration(group.load_time_s or 0.0)}, the time-out is "
+        load_s = group.value("load_time") or 0.0
+        if load_s >= server.load_timeout:
+            yield Problem(f"loading takes {format_duration(load_s)}, the time-out is "
                           f"{format_duration(server.load_timeout)}", path=f"models.{i}.load_time",
                           hint="raise endpoint.server.load_timeout")
     sure = np.array([group.settings.service_law.distribution().is_constant for group in found.groups])
@@ -192,6 +193,6 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
 
 def _best_s_per_item(group: Group) -> float:
     """Least device time per item over the batch sizes that are possible: S(b) is linear between measured points."""
-    most = max(1, group.max_batch_size)
+    most = max(1, group.value("max_batch_size"))
     sizes = {1, most, *(point.batch for point in group.profile.file.latency.batches if point.batch <= most)}
     return min(group.profile.service_s(size) / size for size in sizes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
@@ -150,7 +149,7 @@ class Explicit(Settings):
 
     use: Literal["explicit"]
     """Kind of popularity."""
-    weights: Mapping[str, Number] = Field(min_length=1)
+    weights: dict[str, Number] = Field(min_length=1)
     """Model name: weight."""
 
 
