@@ -23,8 +23,8 @@ def report(
     if as_json:
         print_json(result.summary)
         return
-    from mmesim.report.html import write_report
+    from mmesim.report.html import render_report
     from mmesim.report.terminal import print_summary
     print_summary(result, console())
-    write_report(result, run / "report.html")
+    (run / "report.html").write_text(render_report(result), encoding="utf-8")
     note(f"drew {run / 'report.html'}")

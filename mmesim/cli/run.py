@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmesim import __version__
 from mmesim.cli.output import note, print_json
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def run(
         return
     result, folder = _simulate(loaded, out, quiet=quiet or as_json, report=loaded.output.report and not no_report)
     _show(result, folder, as_json)
-    if check and not result.objective_met:
+    if check and not result.summary["objective"]["met"]:
         raise typer.Exit(EXIT_OBJECTIVE_MISSED)
 
 
 def _simulate(scenario: Scenario, out: Path, *, quiet: bool, report: bool) -> tuple[Run, Path]:
     """Build, run, write; nothing is left behind when it fails."""
     from mmesim.dataplane.compiled import warm_up
-    from mmesim.journal.record import JournalWriter
+    from mmesim.journal.record import NAME, JournalWriter
     from mmesim.results.output import OutputWriter
     from mmesim.scenario.build import build
     from mmesim.sim.run import simulate
@@ -64,17 +65,19 @@ def _simulate(scenario: Scenario, out: Path, *, quiet: bool, report: bool) -> tu
     warm_up(note)
     writer = OutputWriter(out / scenario.name)
     try:
-        journal = JournalWriter(writer.path("journal.jsonl.zst"), built) if scenario.output.journal else None
+        header = {"mmesim": __version__, "scenario": scenario.resolved()}
+        journal = JournalWriter(writer.path(NAME), header) if scenario.output.journal else None
         with _progress(built, quiet) as tick:
             result = simulate(built, out=writer, journal=journal, progress=tick)
-        result.write(writer)
-        if report:
-            from mmesim.report.html import write_report
-            write_report(result, writer.path("report.html"))
-        return result, writer.commit()
+        return result, result.save(extra=_report(result) if report else None)
     except BaseException:
         writer.discard()
         raise
+
+
+def _report(result: Run) -> dict[str, str]:
+    from mmesim.report.html import render_report
+    return {"report.html": render_report(result)}
 
 
 def _progress(built: Build, quiet: bool):  # type: ignore[no-untyped-def]

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mmesim.catalog import InstanceType, load_catalog
 from mmesim.core.policy import Policies
-from mmesim.core.types import EndpointSpec, InstanceSpec, ModelSpec
+from mmesim.core.types import EndpointSpec, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, draw
 from mmesim.policies.registry import resolve
 from mmesim.profile import ModelProfile, load_profile
 from mmesim.scenario.build_models import ModelBuilder
 from mmesim.scenario.endpoint import PolicyRef
+from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
 from mmesim.units import ns
@@ -84,19 +85,10 @@ def _path_or_name(name: str, base_dir: Path) -> str:
     return str(base_dir / name) if name.endswith((".yaml", ".yml")) else name
 
 
-def usable(scenario: Scenario, kind: InstanceType) -> InstanceSpec:
-    """What models may fill of one instance: thresholds applied, idle use taken off."""
-    server = scenario.endpoint.server
-    gpu_bytes = int(kind.gpu_bytes * server.gpu_memory_threshold) - server.idle_gpu_bytes if kind.gpu else 0
-    return InstanceSpec(gpu_bytes=max(0, gpu_bytes),
-                        host_bytes=max(0, int(kind.ram_bytes * server.host_memory_threshold) - server.host_base_bytes),
-                        disk_bytes=int(kind.disk_bytes * server.disk_threshold))
-
-
 def _endpoint_spec(scenario: Scenario, kind: InstanceType) -> EndpointSpec:
     server, instances = scenario.endpoint.server, scenario.endpoint.instances
     return EndpointSpec(
-        instance=usable(scenario, kind), min_instances=instances.min, max_instances=instances.max,
+        instance=instance_spec(server, kind), min_instances=instances.min, max_instances=instances.max,
         load_threads=server.load_threads, download_threads=server.download_threads,
         load_retries=server.load_retries, load_timeout_ns=ns(server.load_timeout),
         failed_retry_after_ns=ns(server.failed_retry_after),
