@@ -6,10 +6,14 @@ draws, the next chunk of arrivals) is made sure of before it is begun, so that e
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmesim.core.types import NEVER_NS, NONE, Failure
 from mmesim.dataplane.api import Stop
 from mmesim.dataplane.batching import end_batch, enqueue, file_timer, try_launch
 from mmesim.dataplane.control import control
+from mmesim.dataplane.handle import held
 from mmesim.dataplane.heap import pop
 from mmesim.dataplane.jit import entry, kernel
 from mmesim.dataplane.requests import abandon, fail, stop, take_slot
@@ -35,12 +39,13 @@ STATION, TIMER, DEADLINE, CLIENT, ARRIVAL = range(1, 6)
 
 
 @entry
-def step(state: State, what: int, target: int, first: int, second: int, score: int,
+def step(words: NDArray[np.int64], what: int, target: int, first: int, second: int, score: int,
          admit: int) -> tuple[int, int, int, int, int]:
     """Do one act of the control plane, or (ADVANCE) run until the horizon `first`.
 
-    Returns (why, now, instance, model, token). `score` and `admit` are what :mod:`mmesim.dataplane.pointers` calls.
+    `words`: see :mod:`mmesim.dataplane.handle`. Returns (why, now, instance, model, token). `score` and `admit` are what :mod:`mmesim.dataplane.pointers` calls.
     """
+    state = held(words)
     if what == ADVANCE:
         return advance(state, first, score, admit)
     control(state, what, target, first, second)

@@ -7,6 +7,7 @@ pending invocation) and is called again; what it returned for does not show in t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +43,15 @@ class KernelPlane:
     def __init__(self, spec: PlaneSpec, table: ResidencyTable, routing: RoutingPolicy, admission: AdmissionPolicy,
                  arrivals: ArrivalSource | None = None, clients: ClosedLoop | None = None,
                  room: Room = Room()) -> None:
-        from mmesim.dataplane import jit, kernel  # numba takes a third of a second to import
+        from mmesim.dataplane import handle, jit, kernel  # numba takes a third of a second to import
 
         self.spec, self.table, self.now_ns = spec, table, 0
         self.totals = dict.fromkeys(("invocations", "completions", "failures"), 0)
         """Counts since the start, as of the last `take`."""
-        self._compiled, self._run = jit.COMPILED, kernel.step
+        self._compiled = jit.COMPILED
+        self._run: Callable[..., tuple[int, ...]] = kernel.step if jit.COMPILED else _uncompiled(kernel.step)
+        self._listed: Callable[[st.State], Any] = handle.words if jit.COMPILED else lambda state: state
+        self._known: st.State | None = None
         self._arrivals, self._clients = arrivals, clients
         self._records: list[NDArray[np.void]] = []
         self._since_ns = 0
@@ -125,19 +129,14 @@ class KernelPlane:
 
     def _step(self, what: int, target: int = 0, first: int = 0, second: int = 0) -> tuple[int, int, int, int]:
         table, state = self.table, self.state
-        if (table.copies is not state.copies or table.models is not state.models or table.ready is not state.ready
+        if state is not self._known or (table.copies is not state.copies or table.models is not state.models or table.ready is not state.ready
                 or table.instances is not state.instances or table.serving is not state.serving):
-            self.state = state = state._replace(copies=table.copies, models=table.models, ready=table.ready,
-                                                instances=table.instances, serving=table.serving)
-        why, self.now_ns, instance, model, token = self._call(state, what, target, first, second, *self._policies)
+            self._known = self.state = state._replace(copies=table.copies, models=table.models, ready=table.ready,
+                                                      instances=table.instances, serving=table.serving)
+            self._words = self._listed(self.state)
+        why, self.now_ns, instance, model, token = self._run(self._words, what, target, first, second,
+                                                             *self._policies)
         return why, instance, model, token
-
-    def _call(self, *arguments: Any) -> tuple[int, int, int, int, int]:
-        """The kernel. Uncompiled, NumPy's own integers wrap as the compiled ones do, and say so."""
-        if not self._compiled:
-            with np.errstate(over="ignore"):
-                return tuple(map(int, self._run(*arguments)))  # type: ignore[return-value]
-        return self._run(*arguments)  # type: ignore[no-any-return]
 
     def _serve(self, why: int, instance: int, model: int) -> None:
         if why == st.CHUNK:
@@ -358,3 +357,12 @@ class KernelPlane:
     def check(self) -> None:
         """Recompute from the slots what is counted on the way; an AssertionError is a bug of ours."""
         check(self)
+
+
+def _uncompiled(step: Callable[..., tuple[int, ...]]) -> Callable[..., tuple[int, ...]]:
+    """The kernel as plain Python: NumPy's integers wrap as the compiled ones do, without saying so."""
+    def run(*arguments: Any) -> tuple[int, ...]:
+        with np.errstate(over="ignore"):
+            return tuple(map(int, step(*arguments)))
+
+    return run

@@ -9,11 +9,12 @@ end on the server, or a retry that waits for its time. A *row* is a copy: ``inst
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.residency import COPY, INSTANCE, MODEL
 from mmesim.core.types import NEVER_NS, NONE
 from mmesim.dataplane.api import (
     ENDPOINT_COUNTERS,
@@ -26,6 +27,8 @@ from mmesim.dataplane.api import (
     PlaneSpec,
     ServiceSpec,
 )
+
+Rows = NDArray[Any]
 
 BLOCK = 64
 """Draws of a user kept at a time (:data:`mmesim.workload.types.BLOCK`)."""
@@ -147,47 +150,52 @@ CLOCK = np.dtype([                  # one row: everything there is one of
 
 
 class State(NamedTuple):
-    """All arrays of the kernel, in the order of the entry point's parameters."""
+    """All arrays of the kernel; each is annotated with the type of its elements and its dimensions."""
 
-    clock: NDArray[np.void]
-    requests: NDArray[np.void]
-    parts: NDArray[np.int64]
+    clock: Annotated[Rows, CLOCK, 1]
+    requests: Annotated[Rows, REQUEST, 1]
+    parts: Annotated[Rows, np.int64, 2]
     """(slots, N_REASONS): where an invocation's time went; the held time first, the rest when it completes."""
-    lanes: NDArray[np.void]
-    stations: NDArray[np.void]
-    due: NDArray[np.int64]
+    lanes: Annotated[Rows, LANE, 1]
+    stations: Annotated[Rows, STATION, 1]
+    due: Annotated[Rows, np.int64, 1]
     """Next completion of each station, filled up to a power of two with NEVER_NS."""
-    tree: NDArray[np.int64]
+    tree: Annotated[Rows, np.int64, 1]
     """Winner tree over `due`: node 1 holds the station whose completion comes first (ties: the lowest)."""
-    jobs: NDArray[np.void]
+    jobs: Annotated[Rows, ENTRY, 1]
     """The stations' heaps, one after another."""
-    timers: NDArray[np.void]
-    clients: NDArray[np.void]
-    users: NDArray[np.void]
-    draws: NDArray[np.void]
+    timers: Annotated[Rows, ENTRY, 1]
+    clients: Annotated[Rows, ENTRY, 1]
+    users: Annotated[Rows, USER, 1]
+    draws: Annotated[Rows, DRAW, 2]
     """(users, BLOCK)."""
-    services: NDArray[np.void]
-    tables: NDArray[np.int64]
-    pauses: NDArray[np.int64]
+    services: Annotated[Rows, SERVICE, 1]
+    tables: Annotated[Rows, np.int64, 1]
+    pauses: Annotated[Rows, np.int64, 1]
     """Full pause of a retry after attempt k at index k."""
-    stops: NDArray[np.void]
-    endpoint: NDArray[np.void]
+    stops: Annotated[Rows, STOP, 1]
+    endpoint: Annotated[Rows, ENDPOINT_COUNTERS, 1]
     """(1,) ENDPOINT_COUNTERS."""
-    sent: NDArray[np.void]
+    sent: Annotated[Rows, INSTANCE_COUNTERS, 1]
     """(instances,) INSTANCE_COUNTERS without the integrals, which the stations keep."""
-    by_model: NDArray[np.void]
-    sketch: NDArray[np.int64]
-    sketches: NDArray[np.uint32]
-    records: NDArray[np.void]
-    copies: NDArray[np.void]
-    models: NDArray[np.void]
-    instances: NDArray[np.void]
-    ready: NDArray[np.int32]
-    serving: NDArray[np.int32]
-    arrival_ns: NDArray[np.int64]
-    arrival_model: NDArray[np.int32]
-    arrival_items: NDArray[np.int32]
-    arrival_work: NDArray[np.int64]
+    by_model: Annotated[Rows, MODEL_COUNTERS, 1]
+    sketch: Annotated[Rows, np.int64, 2]
+    sketches: Annotated[Rows, np.uint32, 2]
+    records: Annotated[Rows, REQUEST_RECORD, 1]
+    copies: Annotated[Rows, COPY, 1]
+    models: Annotated[Rows, MODEL, 1]
+    instances: Annotated[Rows, INSTANCE, 1]
+    ready: Annotated[Rows, np.int32, 2]
+    serving: Annotated[Rows, np.int32, 1]
+    arrival_ns: Annotated[Rows, np.int64, 1]
+    arrival_model: Annotated[Rows, np.int32, 1]
+    arrival_items: Annotated[Rows, np.int32, 1]
+    arrival_work: Annotated[Rows, np.int64, 1]
+
+
+def layout() -> dict[str, tuple[np.dtype[Any], int]]:
+    """Type of the elements and number of dimensions of each array of a `State`."""
+    return {name: hint.__metadata__ for name, hint in get_type_hints(State, include_extras=True).items()}
 
 
 def free_slots(first: int, n: int) -> NDArray[np.void]:
