@@ -46,6 +46,12 @@ class Parameter:
         return type_text(self.annotation, self.field)
 
     @property
+    def inner(self) -> tuple[Parameter, ...]:
+        """Parameters of one item, for a list of mappings such as `steps`; empty for anything else."""
+        item = next((kind for kind in get_args(self.annotation) if isinstance(kind, type) and is_dataclass(kind)), None)
+        return () if item is None else parameters(item)
+
+    @property
     def default_text(self) -> str:
         """The default as a scenario would write it; ``required`` without one."""
         return "required" if self.required else _written(self.default, unit_of(self.field))

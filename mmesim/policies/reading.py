@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -16,6 +16,7 @@ from mmesim.policies.errors import PolicyError
 from mmesim.policies.parameters import Parameter, Unit, parameters, type_text, unit_of
 
 Built = TypeVar("Built")
+Key = TypeVar("Key")
 
 
 def build(cls: type[Built], given: Mapping[str, object], path: str = "") -> Built:
@@ -63,13 +64,33 @@ def read(value: object, annotation: Any, name: str, path: str = "") -> Any:
 def _items(value: object, annotation: Any, name: str, path: str) -> list[Any]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise PolicyError(f"{shown(value)} is not a list", f"write [{type_text(annotation, name)}, …]", path)
-    return [read(item, annotation, name, f"{path}.{n}") for n, item in enumerate(value)]
+    return [*_each(enumerate(value), annotation, name, path).values()]
 
 
 def _entries(value: object, annotation: Any, name: str, path: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise PolicyError(f"{shown(value)} is not a mapping", f"write {{name: {type_text(annotation, name)}, …}}", path)
-    return {str(key): read(item, annotation, name, f"{path}.{key}") for key, item in value.items()}
+    return _each(((str(key), item) for key, item in value.items()), annotation, name, path)
+
+
+def _each(items: Iterable[tuple[Key, object]], annotation: Any, name: str, path: str) -> dict[Key, Any]:
+    """Every item read; all that is wrong in them at once."""
+    values: dict[Key, Any] = {}
+    problems: list[PolicyError] = []
+    for key, item in items:
+        try:
+            values[key] = read(item, annotation, name, f"{path}.{key}")
+        except PolicyError as error:
+            problems += [error, *error.more]
+    _raise_all(problems)
+    return values
+
+
+def _raise_all(problems: Sequence[PolicyError]) -> None:
+    """Raises the first of the problems, the others in its `more`; nothing when there are none."""
+    if problems:
+        first, *more = problems
+        raise PolicyError(first.message, first.hint, first.param, tuple(more))
 
 
 def _scalar(value: object, annotation: Any, name: str, path: str) -> Any:
@@ -122,12 +143,10 @@ def _hint(known: Sequence[Parameter]) -> str:
 def _construct(cls: type[Built], values: dict[str, Any], known: Sequence[Parameter], path: str,
                problems: list[PolicyError]) -> Built:
     """The object, when nothing was wrong and its own `__post_init__` agrees."""
-    if not problems:
-        try:
-            return cls(**values)
-        except (ValueError, TypeError) as error:
-            word = str(error).partition(" ")[0]
-            about = path + word if any(p.name == word for p in known) else path.rstrip(".")
-            problems.append(PolicyError(str(error), _hint(known), about))
-    first, *more = problems
-    raise PolicyError(first.message, first.hint, first.param, tuple(more))
+    _raise_all(problems)
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        word = str(error).partition(" ")[0]
+        about = path + word if any(p.name == word for p in known) else path.rstrip(".")
+        raise PolicyError(str(error), _hint(known), about) from error
