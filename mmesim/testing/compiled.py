@@ -1,44 +1,39 @@
-"""A policy's `score` or `admit` as numba compiles it: ``self`` is a tuple of the policy's numeric fields."""
+"""A policy's `score` or `admit` as the kernel calls it, and why not, when numba cannot compile it."""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
-from mmesim.core.policy import Policy
+from mmesim.core.policy import Policy, RoutingPolicy
+
+_TELLING = ("Unknown attribute", "Untyped", "NameError", "No implementation", "Use of unsupported", "Cannot", "Invalid",
+            "Unsupported")
+"""How the line begins that says what numba did not like."""
 
 
 class NotCompilable(Exception):
     """numba cannot compile the method; says why, in a line."""
 
 
-def compiled(policy: Policy, method: str, example: tuple[int, ...]) -> Callable[..., Any]:
-    """The compiled method, bound to the policy's numbers. Raises NotCompilable."""
+def compiled(policy: Policy, example: tuple[int, ...]) -> Callable[..., int]:
+    """The kernel's version of the method, to be called with plain integers. Raises NotCompilable."""
+    from mmesim.dataplane import policy as kernel
+
+    is_router = isinstance(policy, RoutingPolicy)
+    code: Any = kernel.score_code(policy) if is_router else kernel.admit_code(policy)  # type: ignore[arg-type]
+    if code is None:
+        raise NotCompilable(_why(type(policy), "score" if is_router else "admit", kernel.parameters(policy), example))
+    return code.ctypes  # type: ignore[no-any-return]
+
+
+def _why(cls: type[Policy], method: str, me: tuple[float, ...], example: tuple[int, ...]) -> str:
+    """The telling line of numba's message."""
     import numba
-    from numba.core.errors import NumbaError
 
-    numbers = {own.name: getattr(policy, own.name) for own in fields(policy)  # type: ignore[arg-type]
-               if isinstance(getattr(policy, own.name, None), bool | int | float)}
-    names = [f"n{number}" if name.startswith("_") else name for number, name in enumerate(numbers)]
-    me = namedtuple("Numbers", names)(*numbers.values())
-    function = numba.njit(getattr(type(policy), method))
     try:
-        function(me, *example)
-    except NumbaError as error:
-        raise NotCompilable(_reason(str(error))) from error
-    except ArithmeticError:
-        pass
-    return lambda *arguments: function(me, *arguments)
-
-
-_TELLING = ("Unknown attribute", "Untyped", "NameError", "No implementation", "Use of unsupported", "Cannot", "Invalid",
-            "Unsupported")
-
-
-def _reason(text: str) -> str:
-    """The telling line of a numba message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(_TELLING)]
-    return (telling or lines[1:2] or lines or ["no reason given"])[0]
+        numba.njit(getattr(cls, method))(me, *example)
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return ([line for line in lines if line.startswith(_TELLING)] or lines or [type(error).__name__])[0]
+    return "it does not return an integer"

@@ -199,7 +199,7 @@ def agrees_compiled(subject: Subject) -> str:
     if subject.kind == "admission" and type(policy).always:  # type: ignore[attr-defined]
         return "never asked"
     try:
-        function = compiled(policy, method, situations[0].arguments)
+        function = compiled(policy, situations[0].arguments)
     except NotCompilable as reason:
         raise Verdict(Status.WARN, f"works, but each choice runs in Python: {reason}") from None
     for turn in situations:
