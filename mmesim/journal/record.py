@@ -6,13 +6,16 @@ The same run gives the same bytes: lines are compressed in blocks of a fixed num
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mmesim import __version__
 from mmesim.core.actions import Action
 from mmesim.core.events import Event
 from mmesim.journal.text import SCHEMA, step_to_json
+
+if TYPE_CHECKING:
+    from mmesim.scenario.build import Build
 
 NAME = "journal.jsonl.zst"
 BLOCK_STEPS = 4096
@@ -21,14 +24,14 @@ LEVEL = 3
 
 
 class JournalWriter:
-    """Takes every step (`mmesim.results.types.StepSink`). `header` says what the run was made of."""
+    """Takes every step (`mmesim.results.types.StepSink`)."""
 
-    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, build: Build) -> None:
         import zstandard
 
         self._file = path.open("wb")
         self._stream = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._file)
-        self._lines = [json.dumps({"journal": SCHEMA, **header}, allow_nan=False)]
+        self._lines = [json.dumps(_header(build), allow_nan=False)]
 
     def step(self, now_ns: int, event: Event, actions: tuple[Action, ...]) -> None:
         """One controller step."""
@@ -45,3 +48,10 @@ class JournalWriter:
         if self._lines:
             self._stream.write(("\n".join(self._lines) + "\n").encode())
             self._lines = []
+
+
+def _header(build: Build) -> dict[str, Any]:
+    """What the run is made of: enough to build its controller again, and to name its models."""
+    return {"journal": SCHEMA, "mmesim": __version__, "seed": build.seed,
+            "models": [model.spec.name for model in build.models],
+            "scenario": build.scenario.model_dump(mode="json", by_alias=True)}

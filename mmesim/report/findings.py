@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mmesim.report.wording import FAILURES, TARGETS, count, ms, percent, plural, share, target_value
+from mmesim.report.wording import FAILURES, TARGETS, count, percent, plural, share, target_value
 
 THRASHING = 0.2
 """Share of loads that bring back what was evicted shortly before, above which to speak of thrashing."""
@@ -46,25 +46,26 @@ def _loading(summary: dict[str, Any]) -> Iterator[str]:
         return
     cold = percent(summary["cache"]["cold_start_ratio"])
     if shares["room"] > total / 2:
-        yield (f"{percent(shares['room'])} of all time in the system is waiting for memory or a load thread, by the {cold} "
-               "of requests that were cold: the models asked for do not fit in the memory of the instances in service.")
+        yield (f"{percent(shares['room'])} of all time in the system is waiting for memory or a load thread, by the "
+               f"{cold} of requests that were cold: the models asked for do not fit in the memory that is in service.")
     else:
-        yield f"{percent(total)} of all time in the system is waiting for models, by the {cold} of requests that were cold."
+        yield (f"{percent(total)} of all time in the system is waiting for models, by the {cold} of requests that were "
+               "cold.")
 
 
 def _thrash(summary: dict[str, Any]) -> Iterator[str]:
     thrash, residency = summary["residency"]["thrash"], summary["residency"]
     if (thrash["reload_share"] or 0.0) >= THRASHING and residency["loads"] >= 20:
-        yield (f"Thrashing: {percent(thrash['reload_share'])} of {plural(residency['loads'], 'load')} brought back a model "
-               f"that had been evicted from the same instance less than {thrash['reload_window_s'] / 60:.0f} min before.")
+        yield (f"Thrashing: {percent(thrash['reload_share'])} of {plural(residency['loads'], 'load')} brought back a "
+               f"model that the same instance had evicted less than {thrash['reload_window_s'] / 60:.0f} min before.")
 
 
 def _bottleneck(summary: dict[str, Any]) -> Iterator[str]:
     use = summary["use"]
     gpu, memory, cpu = (use.get(name, {}).get("mean") for name in ("gpu", "gpu_memory", "cpu"))
     if gpu is not None and memory is not None and gpu < 30 and memory > 60:
-        yield (f"Memory, not compute, sets the size of this fleet: GPU memory is {share(memory)} full while the GPU computes "
-               f"{share(gpu)} of the time.")
+        yield (f"Memory, not compute, sets the size of this fleet: GPU memory is {share(memory)} full while the GPU "
+               f"computes {share(gpu)} of the time.")
     if cpu is not None and cpu > 70:
         yield f"The hosts' CPUs are busy {share(cpu)} of the time (peak {share(use['cpu']['peak'])}): pre- and " \
               "post-processing limit this endpoint."
@@ -76,8 +77,7 @@ def _losses(summary: dict[str, Any]) -> Iterator[str]:
     lost = sum(n for reason, n in summary["instances"]["ended"].items() if "lost" in reason or "crash" in reason)
     if lost:
         failed = summary["requests"]["failures"].get("instance_lost", {}).get("count", 0)
-        yield (f"{plural(lost, 'instance')} died in the measured time, taking {plural(failed, 'request')} along; p99.9 of cold "
-               f"starts was {ms(summary['latency']['cold']['p99_9'])}.")
+        yield f"{plural(lost, 'instance')} died in the measured time, taking {plural(failed, 'request')} along."
 
 
 def _partial(summary: dict[str, Any]) -> Iterator[str]:

@@ -81,7 +81,7 @@ def _facts(summary: dict[str, Any]) -> Table:
 
 def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     requests, cache, residency = summary["requests"], summary["cache"], summary["residency"]
-    retries = f", {plural(requests['retries'], 'of them a retry')}" if requests["retries"] else ""
+    retries = f", {count(requests['retries'])} of them retries" if requests["retries"] else ""
     yield "requests", (f"{count(requests['invocations'])} ({number(requests['rate_rps'])}/s{retries})"
                        f"  [dim]in flight at the end[/] {count(requests['in_flight_at_end'])}")
     kinds = ", ".join(f"{FAILURES[name]} {count(each['count'])} [dim](HTTP {each['http_status']})[/]"
@@ -90,14 +90,16 @@ def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "errors", f"[{colour}]{count(requests['failed'])}[/] ({percent(requests['error_rate'])})  {kinds}"
     starts = cache["cold_starts"]
     yield "hit ratio", f"[bold]{percent(cache['hit_ratio'])}[/]"
-    yield "cold starts", (f"{count(starts['disk'])} from disk, {count(starts['s3'])} from S3, {count(starts['failed'])} "
-                          f"failed waiting  [dim]mean wait[/] {ms(cache['loading_wait_mean_ms'])}")
+    yield "cold starts", (f"{count(starts['disk'])} from disk, {count(starts['s3'])} from S3, "
+                          f"{count(starts['failed'])} failed waiting  [dim]mean wait[/] "
+                          f"{ms(cache['loading_wait_mean_ms'])}")
     yield "loads", (f"{count(residency['loads'])}  [dim]downloads[/] {count(residency['downloads'])} "
                     f"({format_bytes(residency['download_bytes'])})  [dim]evictions[/] {count(residency['evictions'])}"
                     f"  [dim]out of memory[/] {count(residency['out_of_memory'])}")
     thrash = residency["thrash"]
-    yield "thrash", (f"{percent(thrash['reload_share'])} of loads within {thrash['reload_window_s'] / 60:.0f} min of an "
-                     f"eviction there  [dim]unloads per minute[/] {number(thrash['unloads_per_minute'])}")
+    yield "thrash", (f"{percent(thrash['reload_share'])} of loads bring back what left in the last "
+                     f"{thrash['reload_window_s'] / 60:.0f} min  [dim]unloads per minute[/] "
+                     f"{number(thrash['unloads_per_minute'])}")
 
 
 def _machines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:

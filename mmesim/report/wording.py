@@ -9,21 +9,17 @@ from mmesim.units import format_bytes, format_count, format_duration
 
 ABSENT = "–"
 REASONS = {
-    Reason.DOWNLOAD: "download from S3", Reason.EXTRACT: "extraction", Reason.ROOM: "waiting for memory or a load thread",
-    Reason.LOAD: "load into memory", Reason.STALL: "admission stalled", Reason.HOST_CPU: "host CPU", Reason.QUEUE: "queue",
-    Reason.BATCH_WAIT: "waiting for a batch", Reason.COMPUTE: "compute", Reason.CONTENTION: "sharing the device",
-    Reason.OVERHEAD: "network and front end"}
+    Reason.DOWNLOAD: "download from S3", Reason.EXTRACT: "extraction",
+    Reason.ROOM: "waiting for memory or a load thread", Reason.LOAD: "load into memory",
+    Reason.STALL: "admission stalled",
+    Reason.HOST_CPU: "host CPU", Reason.QUEUE: "queue", Reason.BATCH_WAIT: "waiting for a batch",
+    Reason.COMPUTE: "compute", Reason.CONTENTION: "sharing the device", Reason.OVERHEAD: "network and front end"}
 FAILURES = {
     "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
     "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
     "instance_lost": "instance lost"}
 TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "error_rate": "error rate",
            "cold_start_ratio": "cold starts", "cost_per_hour": "cost per hour"}
-
-
-def known(value: float | None) -> bool:
-    """True for a number that exists."""
-    return value is not None and math.isfinite(value)
 
 
 def ms(value: float | None) -> str:
@@ -45,7 +41,9 @@ def percent(fraction: float | None) -> str:
 
 def share(value: float | None) -> str:
     """A percentage that is already one (a utilisation)."""
-    return ABSENT if value is None or not math.isfinite(value) else f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %"
 
 
 def money(value: float | None) -> str:
@@ -62,7 +60,9 @@ def count(value: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Three significant digits."""
-    return ABSENT if value is None or not math.isfinite(value) else f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def plural(n: int, noun: str) -> str:
@@ -77,5 +77,5 @@ def target_value(name: str, value: float | None) -> str:
     return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
 
 
-__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "known", "money", "ms",
+__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "money", "ms",
            "number", "percent", "plural", "share", "target_value"]

@@ -43,7 +43,6 @@ class Recorder:
     def __init__(self, build: Build, out: OutputWriter | None = None, journal: StepSink | None = None) -> None:
         """`out`: where streamed files go (None: nothing is written). `journal`: gets every step, closed at the end."""
         self.build = build
-        self._out = out
         self._journal = journal
         self._series = Series(ns(build.scenario.output.interval), build.warmup_ns)
         self._lanes = Lanes()
@@ -102,8 +101,7 @@ class Recorder:
         invocations = int(measured.totals.endpoint["invocations"])
         return Run(summary=summary, metrics=metrics, instances=instances, models=models,
                    lanes=self._named_lanes(lanes, fleet), details=self._details(measured), spans=self._spans,
-                   timing={"wall_s": wall_s, "invocations_per_s": invocations / wall_s if wall_s else None},
-                   out=self._out)
+                   timing={"wall_s": wall_s, "invocations_per_s": invocations / wall_s if wall_s else None})
 
     def _measured(self, ended_ns: int, partial: bool, fleet: Sequence[InstanceLife], in_flight: int) -> Measured:
         """What the summary covers; all of it when the run ended within its warm-up."""
@@ -128,7 +126,9 @@ class Recorder:
         """What reports need besides the tables."""
         kind = self.build.instance_type
         used = np.flatnonzero(measured.sketch.sum(axis=0))
-        return {"scenario": self.build.scenario.model_dump(mode="json", exclude_defaults=False),
+        scenario = self.build.scenario
+        return {"scenario": scenario.model_dump(mode="json", by_alias=True),
+                "written": scenario.model_dump(mode="json", by_alias=True, exclude_unset=True),
                 "instance_type": {name: value for name, value in asdict(kind).items() if name != "marks"},
                 "fleet": [asdict(life) for life in measured.lives], "fleet_log": self._lanes.fleet_log,
                 "usable": asdict(self.build.endpoint.instance), "spans_dropped": self._spans.dropped,

@@ -63,8 +63,6 @@ class Run:
     timing: dict[str, Any] = field(default_factory=dict)
     spans: Spans = field(default_factory=Spans)
     """For trace.json; not read back from disk."""
-    out: OutputWriter | None = None
-    """Where streamed files (journal, requests) are already; `save` completes it."""
 
     @property
     def name(self) -> str:
@@ -75,14 +73,24 @@ class Run:
         """True when the run was stopped before its end."""
         return bool(self.summary["run"]["partial"])
 
-    def save(self, folder: Path | None = None, extra: Mapping[str, str] | None = None) -> Path:
-        """Write everything, and `extra` files (name -> text), and put the folder in place at once.
+    @property
+    def objective_met(self) -> bool:
+        """True when every target was met, or none was set."""
+        return self.summary["objective"]["met"] is not False
 
-        `folder` is needed when the run was made without an OutputWriter. Raises InputError when it may not be replaced.
-        """
-        out = self.out or OutputWriter(_given(folder))
-        assert folder is None or Path(folder).absolute() == out.folder, "the run was started for another folder"
-        for name, text in {**self._documents(), **(extra or {})}.items():
+    def save(self, folder: Path) -> Path:
+        """Write the run to `folder`, which is put in place at once. Raises InputError when it may not be replaced."""
+        out = OutputWriter(folder)
+        try:
+            self.write(out)
+            return out.commit()
+        except BaseException:
+            out.discard()
+            raise
+
+    def write(self, out: OutputWriter) -> None:
+        """Write documents, tables and trace.json to a result folder in the making."""
+        for name, text in self._documents().items():
             out.path(name).write_text(text, encoding="utf-8")
         for name in TABLES:
             _write_parquet(getattr(self, name), out.path(f"{name}.parquet"))
@@ -90,7 +98,6 @@ class Run:
             from mmesim.results.perfetto import write_trace
 
             write_trace(self, out.path("trace.json"))
-        return out.commit()
 
     def _documents(self) -> dict[str, str]:
         info = {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **self.timing, "mmesim": __version__,
@@ -119,11 +126,6 @@ class Run:
 def to_json(value: Any) -> str:
     """Readable JSON with a final newline; what is not JSON is our bug."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _given(folder: Path | None) -> Path:
-    assert folder is not None, "a run made without an OutputWriter must be told where to go"
-    return folder
 
 
 def _write_parquet(table: DataFrame, path: Path) -> None:

@@ -121,7 +121,7 @@ def _cache(m: Measured) -> dict[str, Any]:
     return {"hit_ratio": _per(hits, lookups), "cold_start_ratio": _per(lookups - hits, lookups), "hits": hits,
             "cold_starts": {"disk": int(end["tiers"][Tier.DISK]), "s3": int(end["tiers"][Tier.S3]),
                             "failed": lookups - int(end["completions"])},
-            "loading_wait_mean_ms": _per(int(end["loading_wait_ns"]) / NS_PER_MS, lookups - hits)}
+            "loading_wait_mean_ms": _per(int(end["loading_wait_ns"]) / NS_PER_MS, int(end["completions"]) - hits)}
 
 
 def _latency(m: Measured) -> dict[str, Any]:
