@@ -165,49 +165,87 @@ def _rarely(strategy: st.SearchStrategy, otherwise) -> st.SearchStrategy:
     return st.one_of(*[st.just(otherwise)] * 4, strategy)
 
 
-services = st.builds(
-    Service,
-    table=st.lists(st.integers(0, 6), min_size=1, max_size=6).map(lambda steps: (steps[0] + 1, *steps[1:])),
-    share_q16=st.sampled_from([ONE_Q16, ONE_Q16 // 2, ONE_Q16 // 3, 7000]),
-    on_cpu=_maybe(st.booleans(), False),
-    cpu=_maybe(st.integers(0, 4), 0), cpu_per_item=_maybe(st.integers(0, 2), 0), overhead=st.integers(0, 3),
-    max_batch=st.integers(1, 8), instance_count=st.integers(1, 3),
-    preferred=_maybe(st.lists(st.integers(1, 6), max_size=2).map(tuple), ()),
-    delay=_maybe(st.integers(0, 30), 0), max_queue=_rarely(st.integers(1, 5), 0),
-    queue_timeout=_rarely(st.integers(1, 20), 0), first_inference=_maybe(st.integers(1, 6), 0))
+SERVICE = {
+    "table": st.lists(st.integers(0, 6), min_size=1, max_size=6).map(lambda steps: (steps[0] + 1, *steps[1:])),
+    "share_q16": st.sampled_from([ONE_Q16, ONE_Q16 // 2, ONE_Q16 // 3, 7000]),
+    "on_cpu": _rarely(st.just(True), False),
+    "cpu": _maybe(st.integers(0, 4), 0), "cpu_per_item": _maybe(st.integers(0, 2), 0), "overhead": st.integers(0, 3),
+    "max_batch": st.integers(1, 8), "instance_count": st.integers(1, 3),
+    "preferred": _maybe(st.lists(st.integers(1, 6), max_size=2).map(tuple), ()),
+    "delay": _maybe(st.integers(0, 30), 0), "max_queue": _rarely(st.integers(1, 5), 0),
+    "queue_timeout": _rarely(st.integers(1, 20), 0), "first_inference": _maybe(st.integers(1, 6), 0),
+}
 
-retries = st.builds(
+RETRY = st.builds(
     RetrySpec, attempts=st.integers(1, 4), backoff_ns=st.integers(1, 10).map(lambda ticks: ticks * TICK_NS),
     factor_q16=st.sampled_from([ONE_Q16, 2 * ONE_Q16]), jitter_q16=st.sampled_from([0, ONE_Q16, 30_000]),
     on_status=st.sampled_from([(429, 503), (424, 429, 503), (424,)]))
 
-WHATS = [name.removeprefix("do_") for name in ("do_crash", "do_drain", "do_grow", "do_stall", "do_slow", "do_work",
-                                               "do_watch", "do_fail_held", "do_exists", "do_take", "do_reset")]
-interventions = st.builds(Intervention, tick=st.integers(0, 200), what=st.sampled_from(WHATS),
-                          instance=st.integers(0, 3), much=st.integers(1, 25))
+
+def _script(*whats: str, at_least: int = 0, at_most: int = 8) -> st.SearchStrategy:
+    steps = st.builds(Intervention, tick=st.integers(0, 150), what=st.sampled_from(whats),
+                      instance=st.integers(0, 3), much=st.integers(1, 25))
+    return st.lists(steps, min_size=at_least, max_size=at_most).map(tuple)
+
+
+SCRIPTS = ("take", "stall", "slow", "work", "watch", "fail_held", "exists", "crash", "drain", "grow", "reset")
+
+CASE = {
+    "n_instances": st.integers(1, 4), "cpus_q16": st.sampled_from([ONE_Q16, 2 * ONE_Q16, 5 * ONE_Q16]),
+    "interference_q16": _maybe(st.sampled_from([3000, 20_000]), 0),
+    "timeout": st.sampled_from([200, 80, 30, 12, 4]), "retry": RETRY,
+    "routing": st.integers(0, len(ROUTING) - 1), "blind": _rarely(st.just(True), False),
+    "spill": _maybe(st.integers(1, 4), 0), "admit_endpoint": _rarely(st.integers(3, 30), 0),
+    "admit_copy": _rarely(st.integers(2, 9), 0),
+    "seed": st.integers(0, 1 << 20), "n_requests": _maybe(st.integers(0, 200), 100), "mean_gap": st.integers(0, 4),
+    "max_items": st.integers(1, 4), "random_work": st.booleans(), "scatter": _maybe(st.booleans(), False),
+    "chunk": st.sampled_from([1000, 7]), "n_users": _rarely(st.integers(1, 6), 0), "think": st.integers(1, 12),
+    "users_stop": st.sampled_from([0, 30, 100, NONE]), "warm": st.booleans(), "slots": st.integers(1, 4),
+    "download": st.integers(0, 8), "extract": _maybe(st.integers(1, 6), 0), "load": st.integers(0, 12),
+    "load_spread": st.integers(1, 3), "unload": st.integers(0, 5), "unload_stalls": _maybe(st.booleans(), False),
+    "keep_on_disk": st.booleans(), "fail_every": _maybe(st.integers(2, 7), 0),
+    "out_of_memory_every": _maybe(st.integers(2, 7), 0), "reject_every": _rarely(st.integers(2, 6), 0),
+    "failed_for": st.integers(0, 30), "wish_pause": st.integers(0, 20),
+    "script": _maybe(_script(*SCRIPTS), ()),
+}
 
 
 @st.composite
-def cases(draw) -> Case:
-    """Any case."""
-    n_models = draw(st.integers(1, 8))
-    kinds = tuple(draw(st.lists(services, min_size=1, max_size=3)))
+def _cases(draw, service: dict[str, st.SearchStrategy], case: dict[str, st.SearchStrategy], most_models: int) -> Case:
+    n_models = draw(st.integers(1, most_models))
+    kinds = tuple(draw(st.lists(st.builds(Service, **(SERVICE | service)), min_size=1, max_size=3)))
     picks = tuple(draw(st.lists(st.integers(0, len(kinds) - 1), min_size=n_models, max_size=n_models)))
-    return draw(st.builds(
-        Case, services=st.just(kinds), model_service=st.just(picks), n_instances=st.integers(1, 4),
-        cpus_q16=st.sampled_from([ONE_Q16, 2 * ONE_Q16, 5 * ONE_Q16]),
-        interference_q16=_maybe(st.sampled_from([3000, 20_000]), 0), timeout=st.sampled_from([200, 80, 30, 12, 4]),
-        retry=retries,
-        routing=st.integers(0, len(ROUTING) - 1), blind=_maybe(st.booleans(), False),
-        spill=_maybe(st.integers(1, 4), 0), admit_endpoint=_rarely(st.integers(3, 30), 0),
-        admit_copy=_rarely(st.integers(2, 9), 0),
-        seed=st.integers(0, 1 << 20), n_requests=_maybe(st.integers(0, 220), 100), mean_gap=st.integers(0, 4),
-        max_items=st.integers(1, 4), random_work=st.booleans(), scatter=_maybe(st.booleans(), False),
-        chunk=st.sampled_from([1000, 7]), n_users=_maybe(st.integers(1, 6), 0), think=st.integers(1, 12),
-        users_stop=st.sampled_from([0, 30, 100, NONE]), warm=st.booleans(), slots=st.integers(1, 4),
-        download=st.integers(0, 8), extract=_maybe(st.integers(1, 6), 0), load=st.integers(0, 12),
-        load_spread=st.integers(1, 3), unload=st.integers(0, 5), unload_stalls=_maybe(st.booleans(), False),
-        keep_on_disk=st.booleans(), fail_every=_maybe(st.integers(2, 7), 0),
-        out_of_memory_every=_maybe(st.integers(2, 7), 0), reject_every=_rarely(st.integers(2, 6), 0),
-        failed_for=st.integers(0, 30), wish_pause=st.integers(0, 20),
-        script=st.lists(interventions, max_size=8).map(tuple)))
+    return draw(st.builds(Case, services=st.just(kinds), model_service=st.just(picks), **(CASE | case)))
+
+
+_YES, _NO, _ZERO = st.just(True), st.just(False), st.just(0)
+
+FLAVOURS: dict[str, st.SearchStrategy] = {
+    "anything": _cases({}, {}, 8),
+    "batching": _cases(
+        {"max_batch": st.integers(3, 8), "delay": st.integers(1, 30), "on_cpu": _NO, "share_q16": st.just(ONE_Q16 // 2),
+         "preferred": st.sampled_from([(), (2,), (4, 2), (2, 5, 6), (3, 6), (1, 4)]),
+         "queue_timeout": _maybe(st.integers(1, 25), 0)},
+        {"warm": _YES, "slots": st.just(4), "mean_gap": st.integers(0, 2), "timeout": st.just(200)}, 4),
+    "memory": _cases(
+        {"delay": st.integers(0, 30), "first_inference": st.integers(1, 4)},
+        {"warm": _NO, "slots": st.integers(1, 2), "load": st.integers(0, 4), "blind": _NO, "n_instances":
+         st.integers(1, 2), "mean_gap": st.integers(2, 8), "keep_on_disk": _YES, "timeout": st.sampled_from([60, 200])},
+        6),
+    "blind": _cases(
+        {}, {"blind": _YES, "n_instances": st.integers(2, 4), "slots": st.integers(1, 3),
+             "download": st.integers(0, 3), "load": st.integers(0, 4), "timeout": st.sampled_from([30, 200])}, 5),
+    "spill": _cases(
+        {}, {"blind": _NO, "n_instances": st.integers(2, 4), "spill": st.integers(1, 4), "wish_pause": st.integers(0, 3),
+             "load": st.integers(1, 12), "mean_gap": st.integers(0, 1), "routing": _ZERO}, 3),
+    "instances": _cases(
+        {"instance_count": st.integers(1, 2), "cpu": st.integers(0, 4)},
+        {"n_instances": st.integers(1, 3), "warm": _YES, "timeout": st.sampled_from([30, 200]),
+         "extract": st.integers(1, 6),
+         "script": _script("crash", "drain", "grow", "stall", "work", "slow", "watch", at_least=2, at_most=12)}, 5),
+    "clients": _cases(
+        {"overhead": st.integers(1, 3), "queue_timeout": _maybe(st.integers(1, 8), 0)},
+        {"n_users": st.integers(1, 8), "n_requests": _maybe(st.integers(1, 30), 0), "timeout": st.integers(3, 20),
+         "admit_endpoint": _maybe(st.integers(2, 6), 0)}, 4),
+}
+"""Scenarios by what they have much of: one law for all would seldom bring rare things together."""

@@ -118,9 +118,9 @@ class Copy:
         invocation.since_ns = now_ns
         if 0 < self.spec.max_queue <= len(self.queue):
             self.plane.fail(invocation, Failure.QUEUE_FULL)
-            return
-        invocation.full_ns = self.full_ns
-        self.queue.append(invocation)
+        else:
+            invocation.full_ns = self.full_ns
+            self.queue.append(invocation)
         self.try_launch()
 
     def try_launch(self) -> None:

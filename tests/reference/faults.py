@@ -1,0 +1,328 @@
+"""Faults to plant into the reference plane, one at a time: the test of the agreement test.
+
+Each fault is a subclass' worth of wrongness, written as the replacement of one method. A comparison that does not notice
+one of them within the number of scenarios that CI runs would not notice it in the kernel either.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from mmesim.core.types import NONE, Failure, Tier
+from mmesim.dataplane.api import ONE_Q16, Reason, Stop, draw
+from reference import tally
+from reference.agenda import Agenda, Kind
+from reference.clients import Clients
+from reference.copy import Copy, Walk
+from reference.invocation import Invocation, Stage
+from reference.plane import ReferencePlane
+from reference.station import Job, Station
+
+FAULTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {}
+
+
+def fault(owner: Any, method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function as a wrong `owner.method`; its name says what is wrong."""
+    def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
+        FAULTS[wrong.__name__.replace("_", " ")] = owner, method, wrong
+        return wrong
+    return register
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """The reference is wrong in this way inside the block."""
+    owner, method, wrong = FAULTS[name]
+    with patch.object(owner, method, wrong):
+        yield
+
+
+# ---- stations
+
+
+@fault(Station, "start")
+def job_starts_before_virtual_time_is_brought_up(self: Station, job: Job, now_ns: int) -> None:
+    stale = self.virtual if self.jobs else 0
+    self.catch_up(now_ns)
+    self.virtual = self.virtual if self.jobs else 0
+    heapq.heappush(self.jobs, (stale + (job.demand_ns << 16), self.started, job))
+    self.started += 1
+    self.aim()
+
+
+@fault(Station, "set_factor")
+def speed_changes_before_virtual_time_is_brought_up(self: Station, factor_q16: int, now_ns: int) -> None:
+    self.factor_q16 = factor_q16
+    self.catch_up(now_ns)
+    self.aim()
+
+
+@fault(Station, "aim")
+def completion_rounded_down(self: Station) -> None:
+    if self.entry:
+        self.entry.cancel()
+    if self.jobs:
+        left = max(0, self.jobs[0][0] - self.virtual)
+        due_ns = self.at_ns + max(1, left // self.speed())
+        self.entry = self.agenda.at(due_ns, Kind.STATION, self.number, lambda: self.on_event(self))
+
+
+@fault(Station, "speed")
+def device_shared_by_number_instead_of_weight(self: Station) -> int:
+    share = ONE_Q16 * self.capacity_q16 // max(self.capacity_q16, ONE_Q16 * len(self.jobs))
+    return max(1, (share * self.factor_q16 >> 16) * self.interference() >> 16)
+
+
+@fault(Station, "interference")
+def a_lone_batch_suffers_interference(self: Station) -> int:
+    return ONE_Q16 * ONE_Q16 // (ONE_Q16 + self.interference_q16 * len(self.jobs))
+
+
+@fault(Station, "start")
+def equal_tags_leave_in_reverse_order(self: Station, job: Job, now_ns: int) -> None:
+    self.catch_up(now_ns)
+    self.virtual = self.virtual if self.jobs else 0
+    self.started -= 1
+    heapq.heappush(self.jobs, (self.virtual + (job.demand_ns << 16), self.started, job))
+    self.aim()
+
+
+# ---- order of events
+
+
+_at = Agenda.at
+
+
+def _swapped(one: Kind, other: Kind) -> Callable[..., Any]:
+    swap = {one: other, other: one}
+    return lambda self, time_ns, kind, entity, action: _at(self, time_ns, swap.get(kind, kind), entity, action)
+
+
+FAULTS["deadline before completion at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.STATION)
+FAULTS["arrival before client at one instant"] = Agenda, "at", _swapped(Kind.ARRIVAL, Kind.CLIENT)
+FAULTS["deadline before timer at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.TIMER)
+
+
+@fault(Agenda, "at")
+def higher_entity_first_at_one_instant(self: Agenda, time_ns: int, kind: Kind, entity: int, action: Any) -> Any:
+    return _at(self, time_ns, kind, -entity if kind is Kind.STATION else entity, action)
+
+
+# ---- batching
+
+
+@fault(Copy, "walk")
+def batch_one_item_too_large(self: Copy) -> Walk:
+    walked: list[Invocation] = []
+    preferred, items = None, 0
+    for invocation in self.queue:
+        if walked and items + invocation.items > self.spec.max_batch + 1:
+            return Walk(walked, True, preferred)
+        walked.append(invocation)
+        items += invocation.items
+        preferred = list(walked) if items in self.spec.preferred else preferred
+    return Walk(walked, items >= self.spec.max_batch, preferred)
+
+
+_walk = Copy.walk
+
+
+@fault(Copy, "walk")
+def smallest_preferred_prefix(self: Copy) -> Walk:
+    found = _walk(self)
+    prefixes = [found.walked[:n] for n in range(1, len(found.walked) + 1)]
+    preferred = [p for p in prefixes if sum(i.items for i in p) in self.spec.preferred]
+    return Walk(found.walked, found.full, preferred[0] if preferred else None)
+
+
+@fault(Copy, "arm")
+def timer_is_not_armed_anew(self: Copy, time_ns: int) -> None:
+    if self.timer is None:
+        self.timer = self.plane.agenda.at(time_ns, Kind.TIMER, self.row, self.try_launch)
+
+
+@fault(Copy, "finish")
+def lost_wake_up_after_a_batch(self: Copy, batch: list[Invocation], demand_ns: int) -> None:
+    self._set_running(self.running - 1)
+    for invocation in batch:
+        invocation.spend(Reason.COMPUTE, demand_ns)
+        invocation.spend(Reason.CONTENTION, self.plane.now_ns - invocation.since_ns - demand_ns)
+        self.plane.complete(invocation)
+
+
+@fault(Copy, "drop_late")
+def queue_timeout_at_the_limit(self: Copy) -> None:
+    limit_ns = self.spec.queue_timeout_ns
+    while self.queue and limit_ns > 0 and self.plane.now_ns - self.queue[0].since_ns >= limit_ns:
+        self.plane.fail(self.queue.popleft(), Failure.QUEUE_FULL)
+
+
+@fault(Copy, "first_inference_ns")
+def first_inference_only_once_in_a_life(self: Copy) -> int:
+    is_first, self.warmed_ns = self.warmed_ns == NONE, 0
+    return self.spec.first_inference_ns if is_first else 0
+
+
+@fault(Copy, "hold")
+def held_requests_leave_in_reverse_order(self: Copy, invocation: Invocation) -> None:
+    invocation.stage = Stage.HELD
+    invocation.since_ns = self.plane.now_ns
+    self.held.appendleft(invocation)
+
+
+@fault(Copy, "explain_wait")
+def all_waiting_is_queueing(self: Copy, batch: list[Invocation]) -> None:
+    for invocation in batch:
+        invocation.spend(Reason.QUEUE, self.plane.now_ns - invocation.since_ns)
+        invocation.since_ns = self.plane.now_ns
+        invocation.batch_items = sum(one.items for one in batch)
+
+
+_serve = Copy.serve
+
+
+@fault(Copy, "serve")
+def tier_is_asked_at_release(self: Copy, invocation: Invocation) -> None:
+    if invocation.stage is Stage.HELD:
+        invocation.tier = int(Tier.GPU)
+    _serve(self, invocation)
+
+
+_clear = Copy.clear
+
+
+@fault(Copy, "clear")
+def running_batches_survive_a_crash(self: Copy) -> None:
+    running = self.running
+    _clear(self)
+    self.running = running
+
+
+# ---- routing and the table
+
+
+@fault(ReferencePlane, "_lowest")
+def ties_go_to_the_highest_instance(self: ReferencePlane, invocation: Invocation, instances: list[int]) -> int:
+    return min(instances, key=lambda instance: (self._score(invocation, instance), -instance))
+
+
+@fault(ReferencePlane, "_touch")
+def rate_is_not_decayed(self: ReferencePlane, row: Any) -> None:
+    row["last_use_ns"] = self.now_ns
+    row["uses"] += 1
+    row["rate_q16"] += ONE_Q16
+
+
+_touch = ReferencePlane._touch
+
+
+@fault(ReferencePlane, "_touch")
+def last_use_stays_stale_while_a_request_waits(self: ReferencePlane, row: Any) -> None:
+    before_ns = int(row["last_use_ns"])
+    _touch(self, row)
+    if row["cold"]:
+        row["last_use_ns"] = before_ns
+
+
+@fault(ReferencePlane, "_admits")
+def admission_counts_the_invocation_itself(self: ReferencePlane, model: int) -> bool:
+    row = self.table.models[model]
+    return bool(self.admission.always or self.admission.admit(
+        int(row["outstanding"]), self.outstanding + 1, int(row["n_ready"]), len(self.table.serving), self.now_ns))
+
+
+@fault(ReferencePlane, "_wishes")
+def wish_in_spite_of_a_copy_on_its_way(self: ReferencePlane, invocation: Invocation, instance: int) -> bool:
+    row = self.table.models[invocation.model]
+    copy = self.table.copies[self.table.row(instance, invocation.model)]
+    return bool(not invocation.wished and 0 < self.routing.spill_outstanding <= copy["outstanding"]
+                and row["n_copies"] < len(self.table.serving) and self.now_ns >= row["wish_after_ns"])
+
+
+_route = ReferencePlane._route
+
+
+@fault(ReferencePlane, "_route")
+def blind_router_chooses_again_after_a_miss(self: ReferencePlane, invocation: Invocation) -> None:
+    invocation.chosen = NONE
+    _route(self, invocation)
+
+
+# ---- ends
+
+
+@fault(ReferencePlane, "_expire")
+def an_abandoned_request_is_no_longer_outstanding(self: ReferencePlane, invocation: Invocation) -> None:
+    if invocation.stage is Stage.HELD:
+        self.copies[invocation.instance][invocation.model].held.remove(invocation)
+        self.fail(invocation, Failure.MODEL_NOT_READY)
+        return
+    self._tell_failure(invocation, Failure.TIMEOUT)
+    self._count(invocation, -1)
+    invocation.abandoned = True
+
+
+_report_idle = ReferencePlane._report_idle
+
+
+@fault(ReferencePlane, "_report_idle")
+def nobody_hears_that_a_copy_is_idle_after_a_failure(self: ReferencePlane, instance: int, model: int) -> None:
+    if self.copies[instance][model].held or self.now_ns % 3:
+        _report_idle(self, instance, model)
+
+
+@fault(ReferencePlane, "_report_idle")
+def instance_idle_before_copy_idle(self: ReferencePlane, instance: int, model: int) -> None:
+    before = len(self.stops)
+    _report_idle(self, instance, model)
+    fresh = [self.stops.pop() for _ in range(len(self.stops) - before)]
+    self.stops.extend(sorted(fresh, key=lambda stopped: stopped.stop != Stop.INSTANCE_IDLE))
+
+
+@fault(ReferencePlane, "fail_instance")
+def host_work_survives_a_crash(self: ReferencePlane, instance: int, failure: Failure) -> None:
+    self.devices[instance].clear(self.now_ns)
+    for copy in self.copies[instance]:
+        copy.clear()
+    for invocation in sorted(self.present[instance], key=lambda one: one.serial):
+        self._leave(invocation)
+        if not invocation.abandoned:
+            self._tell_failure(invocation, failure)
+
+
+# ---- clients
+
+
+@fault(Clients, "pause_ns")
+def jitter_drawn_for_the_next_attempt(self: Clients, invocation: Invocation) -> int:
+    backoff_ns = self._retry.backoff(invocation.attempt)
+    random_q16 = draw(self._retry_seed, invocation.serial, invocation.attempt + 1) >> 46
+    return backoff_ns - ((backoff_ns * self._retry.jitter_q16 >> 16) * random_q16 >> 16)
+
+
+@fault(Invocation, "again")
+def a_retry_forgets_when_the_first_attempt_was(self: Invocation) -> Invocation:
+    return Invocation(self.model, self.items, self.work_q16, self.user, self.think_ns, self.attempt + 1, self.issued_ns)
+
+
+_answered = Clients.answered
+
+
+@fault(Clients, "answered")
+def thinking_begins_one_ns_late(self: Clients, invocation: Invocation, seen_ns: int) -> None:
+    _answered(self, invocation, seen_ns + 1)
+
+
+# ---- counters
+
+
+_bucket = tally.sketch_bucket
+
+
+@fault(tally, "sketch_bucket")
+def large_latencies_in_the_next_bucket(latency_ns: int) -> int:
+    return _bucket(latency_ns) + (latency_ns >= 1 << 24)
