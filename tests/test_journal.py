@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_run import small_build
 
 from mmesim.core import actions as ac
 from mmesim.core import events as ev
@@ -18,6 +19,7 @@ from mmesim.core.types import Failure
 from mmesim.errors import InputError
 from mmesim.journal import JournalWriter, Step, open_journal
 from mmesim.journal.text import KNOWN, step_to_json
+from mmesim.scenario.build import Build
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 BY_TYPE = {int: st.integers(-1, (1 << 63) - 1), str: TEXT, bool: st.booleans(), Failure: st.sampled_from(Failure)}
@@ -35,9 +37,14 @@ ACTIONS = st.one_of(*map(values_of, get_args(ac.Action)))
 STEPS = st.lists(st.builds(Step, st.integers(0, 1 << 62), EVENTS, st.lists(ACTIONS, max_size=3).map(tuple)), max_size=6)
 
 
-def written(path: Path, steps: list[Step]) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return small_build(tmp_path_factory.mktemp("built"))
+
+
+def written(path: Path, built: Build, steps: list[Step]) -> Path:
     """A journal of these steps."""
-    writer = JournalWriter(path, {"seed": 7})
+    writer = JournalWriter(path, built)
     for step in steps:
         writer.step(step.now_ns, step.event, step.actions)
     writer.close()
@@ -54,10 +61,12 @@ def test_one_line_of_each_kind() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(steps=STEPS)
-def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, steps: list[Step]) -> None:
-    path = written(tmp_path_factory.mktemp("journal") / "journal.jsonl.zst", steps)
+def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, built: Build,
+                                       steps: list[Step]) -> None:
+    path = written(tmp_path_factory.mktemp("journal") / "journal.jsonl.zst", built, steps)
     with open_journal(path) as journal:
-        assert journal.header == {"journal": 1, "seed": 7}
+        assert (journal.header["journal"], journal.header["seed"], len(journal.header["models"])) == (1, 3, 26)
+        assert journal.header["scenario"]["workload"]["surges"][0]["for"] == "30s"
         assert list(journal) == steps
 
 
@@ -66,9 +75,9 @@ def test_every_event_and_action_is_known() -> None:
     assert len(KNOWN) == len(get_args(ev.Event)) + len(get_args(ac.Action)), "two classes share a name"
 
 
-def test_blocks_do_not_change_what_is_read(tmp_path: Path) -> None:
+def test_blocks_do_not_change_what_is_read(tmp_path: Path, built: Build) -> None:
     steps = [Step(t, ev.LoadFinished(t % 3, t % 5, 1 << 30, 0), ()) for t in range(10_000)]
-    path = written(tmp_path / "journal.jsonl.zst", steps)
+    path = written(tmp_path / "journal.jsonl.zst", built, steps)
     with open_journal(path) as journal:
         assert list(journal) == steps
     plain = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
@@ -78,10 +87,10 @@ def test_blocks_do_not_change_what_is_read(tmp_path: Path) -> None:
         assert list(journal) == steps
 
 
-def test_same_steps_same_bytes(tmp_path: Path) -> None:
+def test_same_steps_same_bytes(tmp_path: Path, built: Build) -> None:
     steps = [Step(t, ev.MetricsPublished(t, {"b": 0.1, "a": 2.0}), ()) for t in range(5000)]
     turned = [Step(t, ev.MetricsPublished(t, {"a": 2.0, "b": 0.1}), ()) for t in range(5000)]
-    assert written(tmp_path / "1.zst", steps).read_bytes() == written(tmp_path / "2.zst", turned).read_bytes()
+    assert written(tmp_path / "1.zst", built, steps).read_bytes() == written(tmp_path / "2.zst", built, turned).read_bytes()
 
 
 @pytest.mark.parametrize(("content", "says"), [
@@ -95,8 +104,8 @@ def test_what_is_no_journal_is_refused_with_the_line(tmp_path: Path, content: by
         list(journal)
 
 
-def test_a_cut_or_foreign_file_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "journal.jsonl.zst", [Step(1, ev.Tick(), ())])
+def test_a_cut_or_foreign_file_is_refused(tmp_path: Path, built: Build) -> None:
+    path = written(tmp_path / "journal.jsonl.zst", built, [Step(1, ev.Tick(), ())])
     path.write_bytes(json.dumps({"journal": 1}).encode())
     with pytest.raises(InputError, match="is it a journal"), open_journal(path) as journal:
         list(journal)

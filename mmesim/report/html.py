@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmesim.report import figures, fleet_figures, swimlanes, tables, theme
 from mmesim.report.findings import findings
 from mmesim.report.timeline import MAX_POINTS, Timeline, timeline
+from mmesim.report.wording import unbroken
 
 if TYPE_CHECKING:
     from mmesim.results.run import Run
@@ -46,6 +47,7 @@ def render_html(run: Run) -> str:
 
     environment = Environment(loader=PackageLoader("mmesim.report", ""), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = unbroken
     time = timeline(run)
     with theme.house_style():
         request_figures, instance_figures = list(_request_figures(run, time)), list(_instance_figures(run, time))

@@ -27,10 +27,10 @@ COLOURS = {
 STAND_IN = {name: f"#fe00{k:02x}" for k, name in enumerate(COLOURS)}
 MODEL_COLOURS = ("blue", "amber", "teal", "purple", "green", "pink", "cyan", "brown", "navy", "olive", "red", "ink")
 """Told apart in this order."""
-FULL, HALF = 12.4, 6.1
+FULL, HALF = 11.2, 5.4
 """Widths in inches of a figure over the whole page and over half of it."""
 _RC: dict[str, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "mmesim", "font.family": "DejaVu Sans", "font.size": 9,
+    "svg.fonttype": "none", "svg.hashsalt": "mmesim", "font.family": "DejaVu Sans", "font.size": 8.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
     "axes.edgecolor": STAND_IN["muted"], "axes.linewidth": 0.8, "axes.labelcolor": STAND_IN["muted"],
     "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.color": STAND_IN["grid"],
@@ -69,7 +69,7 @@ def legend_below(figure: Figure, axes: Any, reverse: bool = False) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         order = slice(None, None, -1 if reverse else 1)
-        figure.legend(handles[order], labels[order], loc="outside lower left", ncols=3, fontsize=8.5, handlelength=1.0)
+        figure.legend(handles[order], labels[order], loc="outside lower left", ncols=3, fontsize=8, handlelength=1.0)
 
 
 def to_svg(figure: Figure, label: str) -> str:

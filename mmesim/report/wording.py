@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from mmesim.dataplane.api import Reason
 from mmesim.units import format_bytes, format_count, format_duration
@@ -70,6 +71,11 @@ def plural(n: int, noun: str) -> str:
     return f"{format_count(n)} {noun}" + ("" if n == 1 else "s")
 
 
+def unbroken(text: str) -> str:
+    """The text with numbers and their units held together on one line."""
+    return re.sub(r"(\d) (?=(?:%|µs|ms|s|min|h|d|[KMG]iB|B|M|G)(?:\W|$))", "\\1\u00a0", text)
+
+
 def target_value(name: str, value: float | None) -> str:
     """The value of one of the objective's targets, in its unit."""
     if value is None:
@@ -78,4 +84,4 @@ def target_value(name: str, value: float | None) -> str:
 
 
 __all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "money", "ms",
-           "number", "percent", "plural", "share", "target_value"]
+           "number", "percent", "plural", "share", "target_value", "unbroken"]
