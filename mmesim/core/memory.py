@@ -48,6 +48,14 @@ class CopyCandidates(Candidates):
         self._reload_s = reload_s
         self._now_ns = now_ns
 
+    def __getitem__(self, position: int) -> Candidate:  # type: ignore[override]
+        model, row = int(self.model[position]), int(self._rows[position])
+        copy = self._copies[row]
+        age = (self._now_ns - int(copy["rate_at_ns"])) / RATE_HALF_LIFE_NS
+        return Candidate(self.instance, model, self.specs[model], self._accounts[model], int(copy["last_use_ns"]),
+                         int(copy["uses"]), float(int(copy["rate_q16"]) * np.exp2(-age) * RATE_PER_COUNT),
+                         int(copy[self._since]), float(self._reload_s[model]))
+
     @cached_property
     def size_bytes(self) -> NDArray[np.int64]:  # type: ignore[override]
         return np.array([self._accounts[model] for model in self.model.tolist()], np.int64)
@@ -128,16 +136,22 @@ class Memory:
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
             return short_gpu, short_host
-        allowed = set(candidates.model.tolist())
         need_bytes = short_gpu if instance.spec.has_gpu and short_gpu > 0 else short_host
         for victim in self.endpoint.policies.gpu_eviction.victims(candidates, need_bytes, now_ns):
-            _check_victim(victim, instance, allowed)
+            self._check_victim(victim, instance)
             short_gpu -= instance.gpu.accounts[victim.model]
             short_host -= instance.host.accounts[victim.model]
             self.unload(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
             if short_gpu <= 0 and short_host <= 0:
                 break
         return short_gpu, short_host
+
+    def _check_victim(self, victim: Candidate, instance: InstanceState) -> None:
+        """A policy may only name candidates, each once."""
+        table = self.endpoint.table
+        idle = table.copies["outstanding"][table.row(instance.index, victim.model)] == 0
+        if victim.model not in instance.ready or not idle or self.endpoint.pinned[victim.model]:
+            raise not_a_candidate(victim)
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         models = np.fromiter(instance.ready, np.int64, len(instance.ready))
@@ -194,9 +208,9 @@ class Memory:
         short = size_bytes - instance.disk.free_bytes
         if short > 0:
             candidates = self._disk_candidates(instance, now_ns)
-            allowed = set(candidates.model.tolist())
-            for victim in self.endpoint.policies.disk_eviction.victims(candidates, short, now_ns) if allowed else ():
-                _check_victim(victim, instance, allowed)
+            for victim in self.endpoint.policies.disk_eviction.victims(candidates, short, now_ns) if candidates else ():
+                if victim.model not in candidates.model or not instance.holds(victim.model):
+                    raise not_a_candidate(victim)
                 short -= instance.disk.accounts[victim.model]
                 self.delete(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
                 if short <= 0:
@@ -229,8 +243,6 @@ class Memory:
         self.endpoint.do(DeleteArtifact(instance.index, model, reason))
 
 
-def _check_victim(victim: Candidate, instance: InstanceState, allowed: set[int]) -> None:
-    """A policy may only name candidates, each once (an error of the policy, told by name)."""
-    if victim.model not in allowed or victim.instance != instance.index:
-        raise ValueError(f"eviction policy named model {victim.model}, which is not a candidate (or named it twice)")
-    allowed.remove(victim.model)
+def not_a_candidate(victim: Candidate) -> ValueError:
+    """The error of a policy that names what it was not offered."""
+    return ValueError(f"eviction policy named model {victim.model}, which is not a candidate (or named it twice)")

@@ -141,8 +141,22 @@ class Candidates(Sequence[Candidate]):
 
     def ordered(self, *keys: NDArray[np.generic]) -> Iterator[Candidate]:
         """Candidates by ascending keys (the first key counts most), ties by model number."""
-        for position in np.lexsort(keys[::-1]):
-            yield self[position]
+        first = _least(keys)
+        yield self[first]
+        for position in np.lexsort(keys[::-1]).tolist():
+            if position != first:
+                yield self[position]
+
+
+def _least(keys: Sequence[NDArray[np.generic]]) -> int:
+    """Position of the least row: most often it is the only one wanted, and a sort would be wasted."""
+    positions = np.flatnonzero(keys[0] == keys[0].min())
+    for key in keys[1:]:
+        if len(positions) == 1:
+            break
+        tied = key[positions]
+        positions = positions[tied == tied.min()]
+    return int(positions[0])
 
 
 class Policy:

@@ -12,7 +12,7 @@ from mmesim.catalog import InstanceType
 from mmesim.core.types import NEVER_NS, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, ServiceSpec
 from mmesim.profile import ModelProfile
-from mmesim.scenario.models import ModelGroup
+from mmesim.scenario.references import Group
 from mmesim.scenario.schema import Scenario
 from mmesim.units import ns
 
@@ -34,42 +34,39 @@ class ModelBuilder:
         self.storage = scenario.endpoint.storage
         self.kind = kind
 
-    def group(self, group: ModelGroup, profile: ModelProfile) -> Iterator[tuple[Any, ...]]:
+    def models(self, group: Group) -> Iterator[tuple[Any, ...]]:
         """The fields of a `BuiltModel`, model by model."""
-        service = self._service(group, profile)
-        gpu_bytes = _or(group.gpu_bytes, profile.gpu_bytes) if self.kind.gpu else 0
-        host_bytes = _or(group.host_bytes, profile.host_bytes)
-        load_s = _or(group.load_time, profile.load_time_s)
-        until = NEVER_NS if group.available_until is None else ns(group.available_until)
-        for name in group.names():
-            spec = self._spec(name, group, profile, gpu_bytes, host_bytes)
-            yield (spec, service, profile, _or(group.actual_gpu_bytes, gpu_bytes), host_bytes, load_s,
-                   profile.load_fixed_s, group.fails_to_load, ns(group.available_from), until)
+        settings, profile = group.settings, group.profile
+        service = self._service(group)
+        gpu_bytes = group.value("gpu_bytes") if self.kind.gpu else 0
+        actual_gpu_bytes = gpu_bytes if settings.actual_gpu_bytes is None else settings.actual_gpu_bytes
+        until = NEVER_NS if settings.available_until is None else ns(settings.available_until)
+        for name in settings.names():
+            spec = self._spec(name, group, gpu_bytes)
+            yield (spec, service, profile, actual_gpu_bytes, spec.host_bytes, group.value("load_time"),
+                   profile.load_fixed_s, settings.fails_to_load, ns(settings.available_from), until)
 
-    def _service(self, group: ModelGroup, profile: ModelProfile) -> ServiceSpec:
-        max_batch = max(1, _or(group.max_batch_size, profile.max_batch_size))
+    def _service(self, group: Group) -> ServiceSpec:
+        settings, profile = group.settings, group.profile
+        max_batch = max(1, group.value("max_batch_size"))
         first_item, second_item = profile.host_cpu_s_of(1), profile.host_cpu_s_of(2)
         on_cpu = self.kind.gpu is None
         return ServiceSpec(
             service_ns=service_table_ns(profile, max_batch), on_cpu=on_cpu,
-            share_q16=round((profile.cpu_cores or 1.0 if on_cpu else profile.gpu_share) * ONE_Q16),
+            share_q16=round((profile.cpu_cores if on_cpu else profile.gpu_share) * ONE_Q16),
             cpu_ns=ns(2 * first_item - second_item), cpu_per_item_ns=ns(second_item - first_item),
             overhead_ns=ns(profile.overhead_s + self.server.frontend_overhead), max_batch=max_batch,
-            instance_count=_or(group.instance_count, profile.instance_count),
-            preferred=tuple(_or(group.preferred_batch_sizes, profile.preferred_batch_sizes)),
-            max_queue_delay_ns=ns(_or(group.max_queue_delay, profile.max_queue_delay_s)),
-            max_queue=group.max_queue_size, queue_timeout_ns=ns(group.queue_timeout),
-            first_inference_ns=ns(self.server.first_inference))
+            instance_count=group.value("instance_count"), preferred=tuple(group.value("preferred_batch_sizes")),
+            max_queue_delay_ns=ns(group.value("max_queue_delay")), max_queue=settings.max_queue_size,
+            queue_timeout_ns=ns(settings.queue_timeout), first_inference_ns=ns(self.server.first_inference))
 
-    def _spec(self, name: str, group: ModelGroup, profile: ModelProfile, gpu_bytes: int,
-              host_bytes: int) -> ModelSpec:
-        artifact_bytes = _or(group.artifact_bytes, profile.artifact_bytes)
-        disk_bytes = _or(group.disk_bytes, profile.disk_bytes)
-        load_s = self.expected_load_s(_or(group.load_time, profile.load_time_s), profile, disk_bytes, gpu_bytes)
+    def _spec(self, name: str, group: Group, gpu_bytes: int) -> ModelSpec:
+        profile, disk_bytes, artifact_bytes = group.profile, group.value("disk_bytes"), group.value("artifact_bytes")
+        load_s = self.expected_load_s(group.value("load_time"), profile, disk_bytes, gpu_bytes)
         return ModelSpec(
-            name=name, gpu_bytes=gpu_bytes, host_bytes=host_bytes, artifact_bytes=artifact_bytes,
+            name=name, gpu_bytes=gpu_bytes, host_bytes=group.value("host_bytes"), artifact_bytes=artifact_bytes,
             disk_bytes=disk_bytes, framework=profile.framework,
-            framework_base_bytes=profile.framework_base_bytes if self.kind.gpu else 0, pinned=group.pin,
+            framework_base_bytes=profile.framework_base_bytes if self.kind.gpu else 0, pinned=group.settings.pin,
             reload_disk_s=load_s, reload_s3_s=self.expected_fetch_s(artifact_bytes, disk_bytes) + load_s)
 
     def expected_load_s(self, measured_s: float | None, profile: ModelProfile, disk_bytes: int,
@@ -87,7 +84,3 @@ class ModelBuilder:
         return (storage.s3_first_byte.distribution().mean + artifact_bytes / rate_bps
                 + disk_bytes / storage.extract_rate)
 
-
-def _or(own: Any, otherwise: Any) -> Any:
-    """The group's own value, or else the profile's."""
-    return otherwise if own is None else own
