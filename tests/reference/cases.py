@@ -236,8 +236,9 @@ FLAVOURS: dict[str, st.SearchStrategy] = {
         {}, {"blind": _YES, "n_instances": st.integers(2, 4), "slots": st.integers(1, 3),
              "download": st.integers(0, 3), "load": st.integers(0, 4), "timeout": st.sampled_from([30, 200])}, 5),
     "spill": _cases(
-        {}, {"blind": _NO, "n_instances": st.integers(2, 4), "spill": st.integers(1, 4), "wish_pause": st.integers(0, 3),
-             "load": st.integers(1, 12), "mean_gap": st.integers(0, 1), "routing": _ZERO}, 3),
+        {}, {"blind": _NO, "n_instances": st.integers(2, 4), "spill": st.integers(1, 4),
+             "wish_pause": st.integers(0, 3), "load": st.integers(1, 12), "mean_gap": st.integers(0, 1),
+             "routing": _ZERO}, 3),
     "instances": _cases(
         {"instance_count": st.integers(1, 2), "cpu": st.integers(0, 4)},
         {"n_instances": st.integers(1, 3), "warm": _YES, "timeout": st.sampled_from([30, 200]),

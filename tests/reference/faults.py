@@ -1,7 +1,7 @@
 """Faults to plant into the reference plane, one at a time: the test of the agreement test.
 
-Each fault is a subclass' worth of wrongness, written as the replacement of one method. A comparison that does not notice
-one of them within the number of scenarios that CI runs would not notice it in the kernel either.
+Each is the replacement of one method. A comparison that does not notice one of them within the number of scenarios that
+CI runs would not notice it in the kernel either.
 """
 
 from __future__ import annotations

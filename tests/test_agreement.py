@@ -1,0 +1,60 @@
+"""The compiled data plane and the reference agree bit for bit on random small scenarios.
+
+Both are driven by one scripted control plane. Compared are every stop with the whole residency table at it, all
+counters, sketches, records and totals. ``tests/test_faults_planted.py`` proves that the comparison can fail.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from reference.cases import FLAVOURS, Case
+from reference.driver import first_difference, run_case
+from reference.fuzz import for_each_case, sample
+from reference.plane import ReferencePlane
+
+from mmesim.core.types import Failure, Tier
+from mmesim.dataplane.api import Reason, Stop, Stopped
+from mmesim.dataplane.plane import KernelPlane
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_kernel_and_reference_agree(flavour: str) -> None:
+    def check(case: Case) -> None:
+        difference = first_difference(run_case(ReferencePlane, case), run_case(KernelPlane, case))
+        assert difference is None, f"reference | kernel: {difference}"
+
+    for_each_case(flavour, check)
+
+
+def test_the_scenarios_reach_everything() -> None:
+    """Every stop, failure, tier and reason occurs, and not only once; else agreement about it says nothing."""
+    seen: Counter[Any] = Counter()
+    for flavour in FLAVOURS:
+        for case in sample(flavour):
+            _count(run_case(ReferencePlane, case), seen)
+    wanted = [*Stop, *Tier, *Reason, *(failure for failure in Failure if failure), "retry", "user", "batch of many"]
+    assert {repr(what): seen[repr(what)] for what in wanted if seen[repr(what)] < 20} == {}
+
+
+def _count(log: list[Any], seen: Counter[Any]) -> None:
+    """Count what a protocol shows."""
+    for entry in log:
+        if isinstance(entry, tuple) and isinstance(entry[0], Stopped):
+            seen[repr(entry[0].stop)] += 1
+        elif isinstance(entry, list) and entry and isinstance(entry[0], dict) and "serial" in entry[0]:
+            for record in entry:
+                _count_record(record, seen)
+
+
+def _count_record(record: dict[str, Any], seen: Counter[Any]) -> None:
+    if record["failure"]:
+        seen[repr(Failure(record["failure"]))] += 1
+    else:
+        seen[repr(Tier(record["tier"]))] += 1
+        seen.update(repr(reason) for reason in Reason if record["reasons_ns"][reason])
+    seen[repr("retry")] += record["attempt"] > 1
+    seen[repr("user")] += record["user"] >= 0
+    seen[repr("batch of many")] += record["batch_items"] > record["items"]
