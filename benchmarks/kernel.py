@@ -12,36 +12,16 @@ import argparse
 import resource
 import statistics
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
-from mmesim.core.lifecycle import Residency
-from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.streams import stream
 from mmesim.dataplane.api import PlaneSpec, ServiceSpec
 from mmesim.dataplane.plane import KernelPlane
+from mmesim.policies.admission.always import Always
+from mmesim.policies.routing.least_outstanding import LeastOutstanding
 from mmesim.workload.types import CHUNK, WORK_ONE, Arrivals
-
-
-@dataclass(frozen=True)
-class LeastOutstanding(RoutingPolicy):
-    """Fewest in flight on the copy, then on the instance."""
-
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        return (outstanding << 32) + instance_outstanding
-
-
-class Always(AdmissionPolicy):
-    """Everything is accepted."""
-
-    always = True
-
-    def admit(self, model_outstanding: int, endpoint_outstanding: int, ready_copies: int, serving_instances: int,
-              now_ns: int) -> bool:
-        return True
 
 
 class Poisson:
@@ -60,16 +40,14 @@ class Poisson:
 
 
 def plane(options: argparse.Namespace, n: int) -> KernelPlane:
-    """A plane whose every copy is READY."""
+    """A plane where each model has one or two READY copies."""
     table = ResidencyTable(options.models, options.instances)
-    table.copies["state"] = Residency.READY
-    table.instances["serving"] = 1
     for instance in range(options.instances):
         table.set_serving(instance, True)
     for model in range(options.models):
-        hosts = sorted({model % options.instances, (model * 7 + 3) % options.instances})
-        table.ready[model, :len(hosts)] = hosts
-        table.models["n_ready"][model] = len(hosts)
+        for instance in {model % options.instances, (model * 7 + 3) % options.instances}:
+            for cause in ("start download", "download finished", "start load", "load finished"):
+                table.advance(instance, model, cause)
     service_ns = np.array([0, *(int(1e6 * (2.0 + 0.8 * size)) for size in range(1, 9))])
     model = ServiceSpec(service_ns, share_q16=40_000, cpu_ns=1_000_000, overhead_ns=3_000_000, max_batch=8,
                         max_queue_delay_ns=options.delay_us * 1000)

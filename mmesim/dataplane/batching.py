@@ -9,7 +9,7 @@ from __future__ import annotations
 from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NEVER_NS, NONE, Failure
 from mmesim.dataplane.heap import push
-from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.requests import complete, fail
 from mmesim.dataplane.state import QUEUED, RUNNING, State
 from mmesim.dataplane.stations import start_job
@@ -18,7 +18,7 @@ _READY = int(Residency.READY)
 _QUEUE_FULL = int(Failure.QUEUE_FULL)
 
 
-@kernel
+@inlined
 def full_ns(s: State, row: int, count: int, t: int) -> int:
     """For how long all execution instances of a copy have been busy until `t`, over its life."""
     lanes = s.lanes
@@ -30,14 +30,14 @@ def full_ns(s: State, row: int, count: int, t: int) -> int:
 def enqueue(s: State, slot: int, t: int) -> None:
     """An invocation enters the batch queue of its copy."""
     r, lanes = s.requests, s.lanes
-    model = r["model"][slot]
-    row = r["instance"][slot] * s.clock["n_models"][0] + model
-    limit = s.services["max_queue"][model]
+    service = r["service"][slot]
+    row = r["instance"][slot] * s.clock["n_models"][0] + r["model"][slot]
+    limit = s.services["max_queue"][service]
     if limit > 0 and lanes["queued"][row] >= limit:
         fail(s, slot, _QUEUE_FULL, t)
     else:
         r["stage"][slot], r["next"][slot], r["enqueued_ns"][slot] = QUEUED, NONE, t
-        r["full_ns"][slot] = full_ns(s, row, s.services["instance_count"][model], t)
+        r["full_ns"][slot] = full_ns(s, row, s.services["instance_count"][service], t)
         if lanes["queued"][row] == 0:
             lanes["head"][row] = slot
         else:
@@ -48,7 +48,7 @@ def enqueue(s: State, slot: int, t: int) -> None:
     try_launch(s, row, t)
 
 
-@kernel
+@inlined
 def cut(s: State, row: int, last: int, n: int, items: int) -> None:
     """Take the first `n` invocations, up to `last`, off the queue of a copy."""
     lanes = s.lanes
@@ -68,13 +68,13 @@ def drop_expired(s: State, row: int, timeout_ns: int, t: int) -> None:
         fail(s, head, _QUEUE_FULL, t)
 
 
-@kernel
-def prefix(s: State, row: int, model: int, t: int) -> int:
+@inlined
+def prefix(s: State, row: int, service: int, t: int) -> int:
     """How many invocations from the head are to be launched together now; 0: wait for the delay."""
     r, lanes, services = s.requests, s.lanes, s.services
-    most, n_preferred, first = (services["max_batch"][model], services["n_preferred"][model],
-                                services["preferred"][model])
-    late = t - r["enqueued_ns"][lanes["head"][row]] >= services["max_queue_delay_ns"][model]
+    most, n_preferred, first = (services["max_batch"][service], services["n_preferred"][service],
+                                services["preferred"][service])
+    late = t - r["enqueued_ns"][lanes["head"][row]] >= services["max_queue_delay_ns"][service]
     if n_preferred == 0 and lanes["queued_items"][row] < most:
         return lanes["queued"][row] if late else 0  # type: ignore[no-any-return]
     slot = lanes["head"][row]
@@ -95,29 +95,29 @@ def prefix(s: State, row: int, model: int, t: int) -> int:
 def try_launch(s: State, row: int, t: int) -> None:
     """Launch batches of a copy until nothing can be launched."""
     lanes, services = s.lanes, s.services
-    model = row % s.clock["n_models"][0]
-    while (lanes["queued"][row] > 0 and lanes["running"][row] < services["instance_count"][model]
-           and s.copies["state"][row] == _READY):
-        if services["queue_timeout_ns"][model] > 0:
-            drop_expired(s, row, services["queue_timeout_ns"][model], t)
+    while lanes["queued"][row] > 0:
+        service = s.requests["service"][lanes["head"][row]]
+        if lanes["running"][row] >= services["instance_count"][service] or s.copies["state"][row] != _READY:
+            return
+        if services["queue_timeout_ns"][service] > 0:
+            drop_expired(s, row, services["queue_timeout_ns"][service], t)
             if lanes["queued"][row] == 0:
                 break
-        n = prefix(s, row, model, t)
+        n = prefix(s, row, service, t)
         if n == 0:
-            arm(s, row, s.requests["enqueued_ns"][lanes["head"][row]] + services["max_queue_delay_ns"][model])
+            arm(s, row, s.requests["enqueued_ns"][lanes["head"][row]] + services["max_queue_delay_ns"][service])
             return
-        launch(s, row, model, n, t)
-    if lanes["queued"][row] == 0:
-        lanes["timer_ns"][row] = NEVER_NS
+        launch(s, row, service, n, t)
+    lanes["timer_ns"][row] = NEVER_NS
 
 
 @kernel
-def launch(s: State, row: int, model: int, n: int, t: int) -> None:
+def launch(s: State, row: int, service: int, n: int, t: int) -> None:
     """Cut a batch of `n` invocations off the queue and start it on its station."""
     r, lanes, services = s.requests, s.lanes, s.services
-    instance, count = row // s.clock["n_models"][0], services["instance_count"][model]
-    full = full_ns(s, row, count, t)
     head = lanes["head"][row]
+    instance, model, count = r["instance"][head], r["model"][head], services["instance_count"][service]
+    full = full_ns(s, row, count, t)
     slot, last, items, work = head, head, 0, 0
     for _ in range(n):
         last = slot
@@ -131,10 +131,10 @@ def launch(s: State, row: int, model: int, n: int, t: int) -> None:
     for _ in range(n):
         r["batch_items"][slot] = items
         slot = r["next"][slot]
-    demand = batch_demand(s, model, items, work)
+    demand = batch_demand(s, service, items, work)
     if lanes["loaded_ns"][row] != s.copies["ready_since_ns"][row]:
         lanes["loaded_ns"][row] = s.copies["ready_since_ns"][row]
-        demand += services["first_inference_ns"][model]
+        demand += services["first_inference_ns"][service]
     r["demand_ns"][head] = demand
     lanes["running"][row] += 1
     if lanes["running"][row] == count:
@@ -144,24 +144,27 @@ def launch(s: State, row: int, model: int, n: int, t: int) -> None:
     s.sent["batches"][instance] += 1
     s.by_model["batches"][model] += 1
     s.by_model["batch_items"][model] += items
-    start_job(s, 2 * instance + services["on_cpu"][model], services["share_q16"][model], demand, head, t)
+    start_job(s, 2 * instance + services["on_cpu"][service], services["share_q16"][service], demand, head, t)
 
 
-@kernel
-def batch_demand(s: State, model: int, items: int, work_q16: int) -> int:
+@inlined
+def batch_demand(s: State, service: int, items: int, work_q16: int) -> int:
     """Service time of a batch of so many items and so much work, before `first_inference_ns`.
 
     ``service · W // B`` is taken apart at B so that long batches of heavy requests do not overflow.
     """
     services, tables = s.services, s.tables
-    first, length = services["first"][model], services["length"][model]
+    first, length = services["first"][service], services["length"][service]
     if items <= length:
-        service = tables[first + items - 1]
+        alone = tables[first + items - 1]
     else:
         last = tables[first + length - 1]
         step = last - tables[first + length - 2] if length > 1 else last
-        service = last + step * (items - length)
-    demand = service * (work_q16 // items) + service * (work_q16 % items) // items
+        alone = last + step * (items - length)
+    if items == 1:
+        demand = alone * work_q16
+    else:
+        demand = alone * (work_q16 // items) + alone * (work_q16 % items) // items
     return max(demand >> 16, 1)  # type: ignore[no-any-return]
 
 
@@ -169,9 +172,8 @@ def batch_demand(s: State, model: int, items: int, work_q16: int) -> int:
 def end_batch(s: State, head: int, t: int) -> None:
     """A batch has been served at `t`: its invocations complete, then its copy tries to launch."""
     r, lanes = s.requests, s.lanes
-    model = r["model"][head]
-    row = r["instance"][head] * s.clock["n_models"][0] + model
-    count = s.services["instance_count"][model]
+    row = r["instance"][head] * s.clock["n_models"][0] + r["model"][head]
+    count = s.services["instance_count"][r["service"][head]]
     lanes["full_ns"][row] = full_ns(s, row, count, t)
     lanes["running"][row] -= 1
     demand = r["demand_ns"][head]

@@ -78,7 +78,7 @@ def _check_stations(state: st.State) -> None:
         items = state.jobs["item"][base:base + jobs]
         slots = items[items >= 0]
         heads = slots[requests["stage"][slots] == st.RUNNING]
-        weight = ONE_Q16 * (jobs - len(heads)) + state.services["share_q16"][requests["model"][heads]].sum()
+        weight = ONE_Q16 * (jobs - len(heads)) + state.services["share_q16"][requests["service"][heads]].sum()
         assert stations["weight_q16"][station] == weight, f"weight of station {station}"
         assert stations["works"][station] == np.count_nonzero(items < 0)
         np.add.at(batches, requests["instance"][heads].astype(np.int64) * len(state.models) + requests["model"][heads], 1)

@@ -43,7 +43,7 @@ def control(s: State, what: int, target: int, first: int, second: int) -> None:
         refuse(s, s.clock["pending"][0], first, t)
     elif what == SYNC:
         count_live(s, t, 0)
-        for station in range(len(s.stations)):
+        for station in range(s.clock["n_stations"][0]):
             bring(s, station, t)
 
 
@@ -85,7 +85,7 @@ def fail_instance(s: State, instance: int, failure: int, t: int) -> None:
         if r["instance"][slot] == instance:
             fail(s, slot, failure, t)
         slot = following
-    for slot in range(len(r)):
+    for slot in range(s.clock["n_slots"][0]):
         stage = r["stage"][slot]
         if stage not in (FREE, PENDING, RETRY) and r["instance"][slot] == instance:
             fail(s, slot, failure, t)
@@ -100,7 +100,7 @@ def clear_instance(s: State, instance: int, t: int) -> None:
         bring(s, station, t)
         row["jobs"][station] = row["weight_q16"][station] = row["works"][station] = 0
         row["factor_q16"][station] = ONE_Q16
-        aim(s.due, s.tree, station, NEVER_NS)
+        aim(s, station, NEVER_NS)
     lanes, n_models = s.lanes, s.clock["n_models"][0]
     for at in range(instance * n_models, (instance + 1) * n_models):
         lanes["held_head"][at] = lanes["head"][at] = NONE

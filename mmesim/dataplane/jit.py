@@ -50,7 +50,7 @@ OPTIONS = _options()
 
 def kernel(function: F) -> F:
     """A function of the kernel, called by others of the kernel."""
-    return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: F) -> F:

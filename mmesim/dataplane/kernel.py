@@ -15,7 +15,7 @@ from mmesim.dataplane.batching import end_batch, enqueue, file_timer, try_launch
 from mmesim.dataplane.control import control
 from mmesim.dataplane.handle import held
 from mmesim.dataplane.heap import pop
-from mmesim.dataplane.jit import entry, kernel
+from mmesim.dataplane.jit import entry, inlined, kernel
 from mmesim.dataplane.requests import abandon, fail, stop, take_slot
 from mmesim.dataplane.routing import ROUTED, issue, route, unhold
 from mmesim.dataplane.state import (
@@ -98,7 +98,7 @@ def next_stop(s: State) -> tuple[int, int, int, int, int]:
     return stops["stop"][at], clock["now_ns"][0], stops["instance"][at], stops["model"][at], stops["token"][at]
 
 
-@kernel
+@inlined
 def upcoming(s: State) -> tuple[int, int]:
     """Class and time of the next event; (ARRIVAL, NEVER_NS) when nothing will happen."""
     clock = s.clock
@@ -120,7 +120,7 @@ def upcoming(s: State) -> tuple[int, int]:
     return kind, t
 
 
-@kernel
+@inlined
 def next_timer(s: State) -> int:
     """When the next timer fires; entries of timers that were disarmed or put off are set right on the way."""
     clock, timers, lanes = s.clock, s.timers, s.lanes
@@ -143,13 +143,13 @@ def drop_timer(s: State) -> None:
     s.clock["n_timers"][0] = n - 1
 
 
-@kernel
+@inlined
 def lacking(s: State, kind: int, t: int) -> int:
     """What the next event might need and is not there; NONE when it can be begun."""
     clock = s.clock
     if kind not in (STATION, TIMER) and clock["free"][0] == NONE:
         return GROW_SLOTS
-    if clock["record"][0] and clock["n_records"][0] + clock["live"][0] + 1 > len(s.records):
+    if clock["record"][0] and clock["n_records"][0] + clock["live"][0] + 1 > clock["record_rows"][0]:
         return RECORDS_FULL
     if kind == CLIENT and s.clients["tie"][0] < clock["n_users"][0]:
         user = s.clients["tie"][0]
@@ -158,7 +158,7 @@ def lacking(s: State, kind: int, t: int) -> int:
     return NONE
 
 
-@kernel
+@inlined
 def station_event(s: State, station: int, t: int) -> None:
     """All jobs of a station that have had their demand leave."""
     bring(s, station, t)
@@ -221,7 +221,7 @@ def client_event(s: State, t: int) -> None:
         issue(s, slot, t)
 
 
-@kernel
+@inlined
 def arrival_event(s: State, t: int) -> None:
     """The next request of the open workload."""
     r = s.requests

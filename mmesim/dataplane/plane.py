@@ -65,7 +65,7 @@ class KernelPlane:
         spec, table, clock = self.spec, self.table, st.fresh_clock(self.spec)
         clock["exhausted"] = self._arrivals is None
         clock["rebase_q16"] = room.rebase_q16
-        services, tables = st.service_tables(spec.services)
+        services, service_of, tables = st.service_tables(spec.services)
         rows = table.n_models * table.n_instances
         stations = st.idle_stations(table.n_instances, spec.cpu_capacity_q16, 0, room.jobs, 0)
         due, tree = st.winner_tree(np.full(len(stations), NEVER_NS))
@@ -75,7 +75,7 @@ class KernelPlane:
             lanes=st.empty_lanes(rows), stations=stations, due=due, tree=tree,
             jobs=np.zeros(len(stations) * room.jobs, st.ENTRY), timers=np.zeros(rows + 1, st.ENTRY),
             clients=np.zeros(room.slots, st.ENTRY), users=np.zeros(0, st.USER), draws=np.zeros((0, st.BLOCK), st.DRAW),
-            services=services, tables=tables, pauses=np.array(pauses, np.int64),
+            services=services, service_of=service_of, tables=tables, pauses=np.array(pauses, np.int64),
             stops=np.zeros(2 * room.slots + 2, st.STOP), records=st.record_rows(room.records),
             copies=table.copies, models=table.models, instances=table.instances, ready=table.ready,
             serving=table.serving, arrival_ns=np.zeros(0, np.int64), arrival_model=np.zeros(0, np.int32),
@@ -133,6 +133,9 @@ class KernelPlane:
                 or table.instances is not state.instances or table.serving is not state.serving):
             self._known = self.state = state._replace(copies=table.copies, models=table.models, ready=table.ready,
                                                       instances=table.instances, serving=table.serving)
+            clock = state.clock
+            clock["n_slots"], clock["n_stations"] = len(state.requests), len(state.stations)
+            clock["n_leaves"], clock["record_rows"] = len(state.tree), len(state.records)
             self._words = self._listed(self.state)
         why, self.now_ns, instance, model, token = self._run(self._words, what, target, first, second,
                                                              *self._policies)
@@ -278,7 +281,7 @@ class KernelPlane:
         if jobs >= state.stations["room"][2 * instance]:
             self._grow_stations(instance)
         if 2 * len(state.requests) + works.sum() + 2 > len(state.stops):
-            self.state = state._replace(stops=np.concatenate([state.stops, np.zeros(len(state.stops), st.STOP)]))
+            self.state = self.state._replace(stops=np.concatenate([state.stops, np.zeros(len(state.stops), st.STOP)]))
         token = int(state.clock["works"][0])
         self._step(st.START_WORK, instance, demand_ns)
         return token

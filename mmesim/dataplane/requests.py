@@ -9,7 +9,7 @@ from __future__ import annotations
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane.api import Stop
 from mmesim.dataplane.clients import is_retried, schedule_retry, think
-from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.sketch import count_completion, count_failure, count_live
 from mmesim.dataplane.state import FREE, State
 
@@ -17,7 +17,7 @@ _TIMEOUT = int(Failure.TIMEOUT)
 _IDLE, _INSTANCE_IDLE = int(Stop.IDLE), int(Stop.INSTANCE_IDLE)
 
 
-@kernel
+@inlined
 def take_slot(s: State) -> int:
     """A slot from the free list; there is one (see `kernel.lacking`)."""
     slot = s.clock["free"][0]
@@ -26,7 +26,7 @@ def take_slot(s: State) -> int:
     return slot  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def free_slot(s: State, slot: int) -> None:
     """Give a slot back."""
     s.requests["stage"][slot] = FREE
@@ -34,7 +34,7 @@ def free_slot(s: State, slot: int) -> None:
     s.clock["free"][0] = slot
 
 
-@kernel
+@inlined
 def expect_deadline(s: State, slot: int) -> None:
     """The invocation was issued after all others: its deadline is the last."""
     r, clock = s.requests, s.clock
@@ -47,7 +47,7 @@ def expect_deadline(s: State, slot: int) -> None:
     clock["newest"][0] = slot
 
 
-@kernel
+@inlined
 def forget_deadline(s: State, slot: int) -> None:
     """The invocation has ended for its caller."""
     r, clock = s.requests, s.clock
@@ -62,7 +62,7 @@ def forget_deadline(s: State, slot: int) -> None:
         r["older"][newer] = older
 
 
-@kernel
+@inlined
 def stop(s: State, kind: int, instance: int, model: int, token: int) -> None:
     """Something the control plane wants to know; delivered when the event is done."""
     at = s.clock["n_stops"][0]
@@ -71,7 +71,7 @@ def stop(s: State, kind: int, instance: int, model: int, token: int) -> None:
     s.clock["n_stops"][0] = at + 1
 
 
-@kernel
+@inlined
 def leave(s: State, slot: int) -> None:
     """The server has finished with an invocation that was sent."""
     instance, model = s.requests["instance"][slot], s.requests["model"][slot]
@@ -87,7 +87,7 @@ def leave(s: State, slot: int) -> None:
         stop(s, _INSTANCE_IDLE, instance, NONE, NONE)
 
 
-@kernel
+@inlined
 def complete(s: State, slot: int, t: int, demand_ns: int) -> None:
     """The service of an invocation ends at `t`; one that was abandoned disappears."""
     r = s.requests
@@ -96,7 +96,7 @@ def complete(s: State, slot: int, t: int, demand_ns: int) -> None:
         count_live(s, t, -1)
         count_completion(s, slot, t, demand_ns)
         if r["user"][slot] != NONE:
-            think(s, r["user"][slot], t + s.services["overhead_ns"][r["model"][slot]])
+            think(s, r["user"][slot], t + s.services["overhead_ns"][r["service"][slot]])
     leave(s, slot)
     free_slot(s, slot)
 

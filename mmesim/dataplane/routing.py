@@ -11,7 +11,7 @@ from mmesim.core.residency import decayed as _decayed
 from mmesim.core.types import NONE, Failure, Tier
 from mmesim.dataplane.api import ONE_Q16, Stop
 from mmesim.dataplane.batching import enqueue
-from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.pointers import call
 from mmesim.dataplane.requests import expect_deadline, fail
 from mmesim.dataplane.sketch import count_live, split_wait
@@ -28,11 +28,11 @@ ROUTED = NONE
 decayed = kernel(_decayed)
 
 
-@kernel
+@inlined
 def issue(s: State, slot: int, t: int) -> None:
     """An invocation whose model, items, work, user, attempt and first issue are in its slot begins at `t`."""
     r, clock = s.requests, s.clock
-    r["serial"][slot] = clock["serial"][0]
+    r["serial"][slot], r["service"][slot] = clock["serial"][0], s.service_of[r["model"][slot]]
     clock["serial"][0] += 1
     r["stage"][slot], r["gone"][slot], r["issued_ns"][slot] = PENDING, 0, t
     r["instance"][slot], r["tier"][slot], r["batch_items"][slot] = NONE, NONE, 0
@@ -48,7 +48,7 @@ def issue(s: State, slot: int, t: int) -> None:
     clock["step"][0] = ROUTE if clock["always"][0] else ADMIT
 
 
-@kernel
+@inlined
 def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
     """Route the pending invocation: (ROUTED or why not, instance, model)."""
     clock = s.clock
@@ -66,7 +66,7 @@ def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
     return route_aware(s, slot, model, t, score)
 
 
-@kernel
+@inlined
 def route_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int, int]:
     """Among the READY copies; without one, to the cold start under way."""
     clock, models = s.clock, s.models
@@ -120,7 +120,7 @@ def route_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[in
     return _MISS, instance, model
 
 
-@kernel
+@inlined
 def best_ready(s: State, slot: int, model: int, n: int, t: int, score: int) -> int:
     """The READY copy with the lowest score, the lowest instance among equals."""
     best, lowest = NONE, 0
@@ -144,7 +144,7 @@ def best_serving(s: State, slot: int, model: int, n: int, t: int, score: int) ->
     return best
 
 
-@kernel
+@inlined
 def score_of(s: State, slot: int, instance: int, model: int, t: int, score: int) -> int:
     """The policy's score of one copy."""
     row = instance * s.clock["n_models"][0] + model
@@ -190,7 +190,7 @@ def send(s: State, slot: int, instance: int, model: int, t: int) -> int:
     return ROUTED
 
 
-@kernel
+@inlined
 def hold(s: State, slot: int, row: int) -> None:
     """The invocation waits at its copy until it is released."""
     r, lanes = s.requests, s.lanes
@@ -225,9 +225,9 @@ def release(s: State, row: int, t: int) -> None:
 def enter_host(s: State, slot: int, t: int) -> None:
     """An invocation enters the host stage, or passes it by when it asks for nothing there."""
     r, services = s.requests, s.services
-    model = r["model"][slot]
+    service = r["service"][slot]
     r["host_ns"][slot] = t
-    demand = services["cpu_ns"][model] + services["cpu_per_item_ns"][model] * r["items"][slot]
+    demand = services["cpu_ns"][service] + services["cpu_per_item_ns"][service] * r["items"][slot]
     if demand > 0:
         r["stage"][slot] = HOST
         start_job(s, 2 * r["instance"][slot] + 1, ONE_Q16, demand, slot, t)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmesim.dataplane.api import N_REASONS, SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
 from mmesim.dataplane.api import Reason as R
-from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.state import State
 
 _HOST, _QUEUE, _BATCH_WAIT, _COMPUTE, _CONTENTION, _OVERHEAD = (
@@ -12,7 +12,7 @@ _HOST, _QUEUE, _BATCH_WAIT, _COMPUTE, _CONTENTION, _OVERHEAD = (
 _STALL = int(R.STALL)
 
 
-@kernel
+@inlined
 def bucket(latency_ns: int) -> int:
     """The compiled twin of :func:`mmesim.dataplane.api.sketch_bucket`."""
     units = latency_ns >> SKETCH_UNIT_BITS
@@ -23,7 +23,7 @@ def bucket(latency_ns: int) -> int:
     return min(SKETCH_BUCKETS - 1, (octave << SKETCH_SUB_BITS) + units)
 
 
-@kernel
+@inlined
 def count_live(s: State, t: int, change: int) -> None:
     """`change` more invocations wait for an end from `t` on."""
     clock = s.clock
@@ -32,12 +32,12 @@ def count_live(s: State, t: int, change: int) -> None:
     clock["live"][0] += change
 
 
-@kernel
+@inlined
 def count_completion(s: State, slot: int, t: int, demand_ns: int) -> None:
     """An invocation in a batch of this demand was served in time at `t`."""
     r, total, parts = s.requests, s.endpoint, s.parts
     model, tier = r["model"][slot], r["tier"][slot]
-    overhead = s.services["overhead_ns"][model]
+    overhead = s.services["overhead_ns"][r["service"][slot]]
     latency = t + overhead - r["issued_ns"][slot]
     launched, enqueued, queue = r["launched_ns"][slot], r["enqueued_ns"][slot], r["full_ns"][slot]
     parts[slot, _HOST] = enqueued - r["host_ns"][slot]

@@ -46,18 +46,19 @@ CHUNK, DRAWS, GROW_SLOTS, GROW_STATION, RECORDS_FULL, ASK_ADMIT, ASK_ROUTE = ran
 ADVANCE, RELEASE, FAIL_HELD, FAIL_INSTANCE, SET_SPEED, START_WORK, REJECT, SYNC = range(8)
 
 REQUEST = np.dtype([
-    ("next", np.int32),             # next in its FIFO (held, queue, batch) or in the free list
-    ("older", np.int32),            # neighbours in the list of those whose deadline is to come, in order of issue
-    ("newer", np.int32),
-    ("stage", np.int32),
-    ("gone", np.int32),             # 1: abandoned by the caller
-    ("model", np.int32),
-    ("instance", np.int32),
-    ("tier", np.int32),
-    ("items", np.int32),
-    ("batch_items", np.int32),
-    ("attempt", np.int32),
-    ("user", np.int32),
+    ("next", np.int64),             # next in its FIFO (held, queue, batch) or in the free list
+    ("older", np.int64),            # neighbours in the list of those whose deadline is to come, in order of issue
+    ("newer", np.int64),
+    ("stage", np.int64),
+    ("gone", np.int64),             # 1: abandoned by the caller
+    ("model", np.int64),
+    ("service", np.int64),          # row of SERVICE
+    ("instance", np.int64),
+    ("tier", np.int64),
+    ("items", np.int64),
+    ("batch_items", np.int64),
+    ("attempt", np.int64),
+    ("user", np.int64),
     ("serial", np.int64),
     ("work_q16", np.int64),
     ("issued_ns", np.int64),
@@ -70,10 +71,10 @@ REQUEST = np.dtype([
 ], align=True)
 
 LANE = np.dtype([                   # a copy's FIFOs and batcher
-    ("held_head", np.int32), ("held_tail", np.int32),
-    ("head", np.int32), ("tail", np.int32),
-    ("queued", np.int32),           # invocations in the queue
-    ("running", np.int32),          # batches
+    ("held_head", np.int64), ("held_tail", np.int64),
+    ("head", np.int64), ("tail", np.int64),
+    ("queued", np.int64),           # invocations in the queue
+    ("running", np.int64),          # batches
     ("queued_items", np.int64),
     ("timer_ns", np.int64),         # when the timer fires; NEVER_NS: disarmed
     ("entry_ns", np.int64),         # time of its entry in the heap of timers, at most timer_ns; NEVER_NS: no entry
@@ -102,7 +103,7 @@ ENTRY = np.dtype([("key", np.int64), ("tie", np.int64), ("item", np.int64)], ali
 """Of a heap. Stations: virtual tag, start order, slot (or ``-1 - token`` of host work). Timers: time, row, unused.
 Clients: time, entity of the contract, slot of a retry."""
 
-SERVICE = np.dtype([
+SERVICE = np.dtype([                # one row for all models that are served alike
     ("first", np.int64),            # service_ns[1] is tables[first]
     ("length", np.int64),           # entries
     ("preferred", np.int64),        # preferred sizes are tables[preferred:preferred + n_preferred]
@@ -139,6 +140,7 @@ CLOCK = np.dtype([                  # one row: everything there is one of
     ("first_stop", np.int64), ("n_stops", np.int64),
     ("works", np.int64),            # host work ever started: the next token
     ("n_records", np.int64),
+    ("n_slots", np.int64), ("n_stations", np.int64), ("n_leaves", np.int64), ("record_rows", np.int64),
     # constants
     ("n_models", np.int64), ("n_users", np.int64), ("user_items", np.int64), ("timeout_ns", np.int64),
     ("interference_q16", np.int64), ("rebase_q16", np.int64), ("record", np.int64),
@@ -170,6 +172,8 @@ class State(NamedTuple):
     draws: Annotated[Rows, DRAW, 2]
     """(users, BLOCK)."""
     services: Annotated[Rows, SERVICE, 1]
+    service_of: Annotated[Rows, np.int64, 1]
+    """Row of `services` of each model."""
     tables: Annotated[Rows, np.int64, 1]
     pauses: Annotated[Rows, np.int64, 1]
     """Full pause of a retry after attempt k at index k."""
@@ -239,24 +243,29 @@ def winner_tree(next_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
     return due, nodes[:size].copy()
 
 
-def service_tables(services: Sequence[ServiceSpec]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """(models,) of SERVICE and the tables they point into; a shared `service_ns` is stored once."""
-    rows = np.zeros(len(services), SERVICE)
-    pieces: list[NDArray[np.int64]] = []
-    at: dict[int | tuple[int, ...], int] = {}
-    size = 0
-    for row, spec in zip(rows, services, strict=True):
-        sizes = tuple(spec.preferred)
-        for key, table in ((id(spec.service_ns), spec.service_ns[1:]), (sizes, np.array(sizes, np.int64))):
-            if key not in at:
-                at[key] = size
-                pieces.append(np.asarray(table, np.int64))
-                size += len(table)
-        row["first"], row["length"] = at[id(spec.service_ns)], len(spec.service_ns) - 1
-        row["preferred"], row["n_preferred"] = at[sizes], len(sizes)
-        for name in SERVICE.names[4:]:
-            row[name] = getattr(spec, name)
-    return rows, np.concatenate([*pieces, np.zeros(1, np.int64)])
+def service_tables(specs: Sequence[ServiceSpec]) -> tuple[Rows, Rows, Rows]:
+    """`State.services`, `service_of` and `tables`: what is alike is stored once."""
+    rows: dict[tuple[object, ...], int] = {}
+    known: list[tuple[int, ...]] = []
+    starts: dict[object, int] = {}
+    pieces = [np.zeros(0, np.int64)]
+
+    def start(key: object, table: Sequence[int] | Rows) -> int:
+        if key not in starts:
+            starts[key] = sum(map(len, pieces))
+            pieces.append(np.asarray(table, np.int64))
+        return starts[key]
+
+    service_of = np.zeros(len(specs), np.int64)
+    for model, spec in enumerate(specs):
+        rest = tuple(int(getattr(spec, name)) for name in SERVICE.names[4:])
+        key = (id(spec.service_ns), spec.preferred, rest)
+        if key not in rows:
+            rows[key] = len(known)
+            known.append((start(id(spec.service_ns), spec.service_ns[1:]), len(spec.service_ns) - 1,
+                          start(spec.preferred, spec.preferred), len(spec.preferred), *rest))
+        service_of[model] = rows[key]
+    return np.array(known, SERVICE), service_of, np.concatenate([*pieces, np.zeros(1, np.int64)])
 
 
 def fresh_counters(n_models: int, n_instances: int) -> dict[str, NDArray[np.generic]]:

@@ -11,24 +11,22 @@ station and stays.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 
 from mmesim.core.types import NEVER_NS
 from mmesim.dataplane.api import ONE_Q16
 from mmesim.dataplane.heap import push
-from mmesim.dataplane.jit import kernel
+from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.state import HOST, State
 
 
-@kernel
-def aim(due: NDArray[np.int64], tree: NDArray[np.int64], station: int, next_ns: int) -> None:
+@inlined
+def aim(s: State, station: int, next_ns: int) -> None:
     """The station's next completion is at `next_ns`."""
+    due, tree = s.due, s.tree
     due[station] = next_ns
-    size = len(tree)
     left = station & ~1
     winner = left if due[left] <= due[left + 1] else left + 1
-    node = (station + size) >> 1
+    node = (station + s.clock["n_leaves"][0]) >> 1
     while True:
         if tree[node] == winner and winner != station:
             return
@@ -40,7 +38,7 @@ def aim(due: NDArray[np.int64], tree: NDArray[np.int64], station: int, next_ns: 
         winner = left if due[left] <= due[right] else right
 
 
-@kernel
+@inlined
 def bring(s: State, station: int, t: int) -> None:
     """Bring virtual time and the integrals of a station to `t`."""
     row = s.stations
@@ -52,31 +50,31 @@ def bring(s: State, station: int, t: int) -> None:
         row["jobs_ns"][station] += dt * row["jobs"][station]
 
 
-@kernel
+@inlined
 def speed(s: State, station: int) -> int:
     """Common speed of the station's jobs, Q16."""
     row = s.stations
     capacity, weight = row["capacity_q16"][station], row["weight_q16"][station]
     q16 = ONE_Q16 if weight <= capacity else ONE_Q16 * capacity // weight
     q16 = q16 * row["factor_q16"][station] >> 16
-    interference = s.clock["interference_q16"][0]
+    interference = s.clock["interference_q16"][0] * (row["jobs"][station] - 1)
     if station & 1 == 0 and interference != 0:
-        q16 = q16 * (ONE_Q16 * ONE_Q16 // (ONE_Q16 + interference * (row["jobs"][station] - 1))) >> 16
+        q16 = q16 * (ONE_Q16 * ONE_Q16 // (ONE_Q16 + interference)) >> 16
     return max(q16, 1)
 
 
-@kernel
+@inlined
 def retune(s: State, station: int) -> None:
     """New speed and next completion of a station that was brought to its `at_ns`."""
     row = s.stations
     if row["jobs"][station] == 0:
-        aim(s.due, s.tree, station, NEVER_NS)
+        aim(s, station, NEVER_NS)
         return
     q16 = speed(s, station)
     row["speed_q16"][station] = q16
     left = max(s.jobs["key"][row["base"][station]] - row["virtual_q16"][station], 0)
     rest = (left + 65535) >> 16 if q16 == ONE_Q16 else (left + q16 - 1) // q16
-    aim(s.due, s.tree, station, row["at_ns"][station] + rest)
+    aim(s, station, row["at_ns"][station] + rest)
 
 
 @kernel
@@ -99,9 +97,9 @@ def start_job(s: State, station: int, weight_q16: int, demand_ns: int, item: int
     retune(s, station)
 
 
-@kernel
+@inlined
 def weight_of(s: State, item: int) -> int:
     """Weight of a running job: a batch wants its model's share, all else one vCPU."""
     if item < 0 or s.requests["stage"][item] == HOST:
         return ONE_Q16
-    return s.services["share_q16"][s.requests["model"][item]]  # type: ignore[no-any-return]
+    return s.services["share_q16"][s.requests["service"][item]]  # type: ignore[no-any-return]
