@@ -47,6 +47,7 @@ def traffic(run: Run, time: Timeline) -> str:
     bottom.set_ylabel("failures/s")
     legend_below(figure, bottom)
     if not kinds:
+        bottom.set_yticks([])
         bottom.text(0.5, 0.4, "no request failed", transform=bottom.transAxes, ha="center", color=colour("muted"))
     _finish(time, top, bottom)
     return to_svg(figure, "Requests and failures per second over simulated time")
@@ -132,7 +133,7 @@ def where_time_goes(run: Run, time: Timeline) -> str:
         level = sum(rows[f"time_{reason.name.lower()}_ms"].fillna(0.0).to_numpy() for reason in reasons)
         axes.stairs(below + level, edges, baseline=below, fill=True, color=colour(shade), label=label)
         below = below + level
-    axes.set_ylim(0, max(below.max() * 1.05, 1e-6))
+    _measured_scale(axes, below, rows["warmup"].to_numpy())
     axes.yaxis.set_major_formatter(lambda value, _: format_duration(value / 1e3) if value else "0")
     legend_below(figure, axes, reverse=True)
     _finish(time, axes)
@@ -222,12 +223,24 @@ def _latency_scale(axis: Any, axes: Any) -> None:
 
 
 def _mark_quantiles(run: Run, axes: Any) -> None:
-    for name, label in (("p50", "p50"), ("p99", "p99")):
+    for name, lower in (("p50", 8), ("p99", 19)):
         value = run.summary["latency"]["all"][name]
         if value is not None:
             axes.axvline(value, color=colour("ink"), lw=0.9, ls=(0, (1, 2)))
-            axes.annotate(f"{label} {format_duration(value / 1e3)}", (value, 1), (3, -8), fontsize=8,
+            axes.annotate(f"{name} {format_duration(value / 1e3)}", (value, 1), (3, -lower), fontsize=8,
                           xycoords=("data", "axes fraction"), textcoords="offset points")
+
+
+def _measured_scale(axes: Any, values_ms: NDArray[np.float64], warmup: NDArray[np.bool_]) -> None:
+    """A scale for the measured time; what stands out of it in the warm-up is cut off, and says how high it is."""
+    most = float(values_ms[~warmup].max(initial=0.0)) or float(values_ms.max())
+    cut = float(values_ms[warmup].max(initial=0.0))
+    if cut > 3 * most:
+        axes.annotate(f"up to {format_duration(cut / 1e3)}", (0, 1), (3, -8), xycoords="axes fraction", fontsize=7.5,
+                      textcoords="offset points", color=colour("ink"))
+        axes.set_ylim(0, 1.6 * most)
+    else:
+        axes.set_ylim(0, max(1.05 * max(most, cut), 1e-6))
 
 
 def _edges(rows: Any, time: Timeline) -> NDArray[np.float64]:

@@ -63,9 +63,9 @@ def _thrash(summary: dict[str, Any]) -> Iterator[str]:
 def _bottleneck(summary: dict[str, Any]) -> Iterator[str]:
     use = summary["use"]
     gpu, memory, cpu = (use.get(name, {}).get("mean") for name in ("gpu", "gpu_memory", "cpu"))
-    if gpu is not None and memory is not None and gpu < 30 and memory > 60:
+    if gpu is not None and memory is not None and max(gpu, cpu) < 50 and memory > 60:
         yield (f"Memory, not compute, sets the size of this fleet: GPU memory is {share(memory)} full while the GPU "
-               f"computes {share(gpu)} of the time.")
+               f"computes {share(gpu)} of the time and the CPUs are busy {share(cpu)}.")
     if cpu is not None and cpu > 70:
         yield f"The hosts' CPUs are busy {share(cpu)} of the time (peak {share(use['cpu']['peak'])}): pre- and " \
               "post-processing limit this endpoint."

@@ -44,14 +44,14 @@ class Chosen:
 
 
 def choose(run: Run) -> Chosen:
-    """All models if they are few; else two thirds by requests and the rest by reloads."""
+    """The most requested models, but up to a third of the rows for those that were reloaded most."""
     models = run.models
     total = max(int(models["Invocations"].sum()), 1)
     asked = models.sort_values(["Invocations", "model"], ascending=[False, True])
-    by_requests = list(asked["model"][:MOST_MODELS if len(models) <= MOST_MODELS else MOST_MODELS * 2 // 3])
-    rest = models[~models["model"].isin(by_requests) & (models["reloads"] > 0)]
-    again = rest.sort_values(["reloads", "model"], ascending=[False, True])
-    by_reloads = list(again["model"][:MOST_MODELS - len(by_requests)])
+    rest = asked[MOST_MODELS * 2 // 3:]
+    again = rest[rest["reloads"] > 0].sort_values(["reloads", "model"], ascending=[False, True])
+    by_reloads = list(again["model"][:MOST_MODELS // 3]) if len(models) > MOST_MODELS else []
+    by_requests = list(asked[~asked["model"].isin(by_reloads)]["model"][:MOST_MODELS - len(by_reloads)])
     share = dict(zip(models["model"], models["Invocations"] / total, strict=True))
     reloads = dict(zip(models["model"], models["reloads"], strict=True))
     notes = [f"{percent(share[name])} of requests" for name in by_requests]

@@ -16,9 +16,11 @@ from mmesim.report.wording import (
     count,
     format_bytes,
     format_duration,
+    in_service,
     money,
     ms,
     number,
+    paid,
     percent,
     plural,
     share,
@@ -59,8 +61,7 @@ def tiles(summary: dict[str, Any]) -> Iterator[dict[str, str]]:
     memory = use.get("gpu_memory", use["host_memory"])
     label, busy = ("GPU use", use["gpu"]) if "gpu" in use else ("CPU use", use["cpu"])
     yield _tile(label, share(busy["mean"]), f"peak {share(busy['peak'])}, memory {share(memory['mean'])}")
-    yield _tile("instances", number(instances["mean"]),
-                f"{instances['min']} to {instances['max']} in service, {number(instances['billed_hours'])} h paid")
+    yield _tile("instances", number(instances["mean"]), f"{in_service(instances)}, {paid(instances)}")
     yield _tile("cost per hour", money(cost["per_hour"]),
                 f"{money(cost['per_month'])} a month" if cost["per_hour"] is not None else cost.get("note", ""),
                 _state(summary, "cost_per_hour"))

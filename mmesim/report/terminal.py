@@ -13,9 +13,11 @@ from mmesim.report.wording import (
     count,
     format_bytes,
     format_duration,
+    in_service,
     money,
     ms,
     number,
+    paid,
     percent,
     plural,
     share,
@@ -104,11 +106,12 @@ def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _machines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     use, instances, cost = summary["use"], summary["instances"], summary["cost"]
-    yield "use", "  ".join(f"[dim]{label}[/] {share(use[name]['mean'])} [dim](peak {share(use[name]['peak'])})[/]"
-                           for name, label in USES.items() if name in use)
+    each = (f"[dim]{label}[/] {share(use[name]['mean'])[:-2]} / {share(use[name]['peak'])}"
+            for name, label in USES.items() if name in use)
+    yield "mean / peak", "  ".join(each)
     ended = "".join(f", {count(n)} {reason}" for reason, n in instances["ended"].items())
-    yield "instances", (f"{number(instances['mean'])} on average ({instances['min']} to {instances['max']}), "
-                        f"{number(instances['billed_hours'])} h billed, {instances['joined']} joined{ended}")
+    yield "instances", (f"{number(instances['mean'])} on average, {in_service(instances)}, {paid(instances)}, "
+                        f"{instances['joined']} joined{ended}")
     if cost["per_hour"] is None:
         yield "cost", f"{ABSENT} [dim]{cost.get('note', '')}[/]"
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 from mmesim.dataplane.api import Reason
 from mmesim.units import format_bytes, format_count, format_duration
@@ -66,6 +67,17 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
+def paid(instances: dict[str, Any]) -> str:
+    """Instance time paid for."""
+    return f"{format_duration(3600 * instances['billed_hours'])} paid for"
+
+
+def in_service(instances: dict[str, Any]) -> str:
+    """``1 to 4 in service``."""
+    low, high = instances["min"], instances["max"]
+    return f"{low} in service" if low == high else f"{low} to {high} in service"
+
+
 def plural(n: int, noun: str) -> str:
     """``1 load``, ``12 loads``."""
     return f"{format_count(n)} {noun}" + ("" if n == 1 else "s")
@@ -83,5 +95,5 @@ def target_value(name: str, value: float | None) -> str:
     return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
 
 
-__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "money", "ms",
-           "number", "percent", "plural", "share", "target_value", "unbroken"]
+__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_duration", "in_service",
+           "money", "ms", "number", "paid", "percent", "plural", "share", "target_value", "unbroken"]
