@@ -36,12 +36,12 @@ class ColdPath:
         tier = Tier.S3 if state is Residency.ABSENT else Tier.DISK
         instance.cold[model] = ColdStart(model, tier, now_ns + endpoint.spec.load_timeout_ns)
         row = endpoint.table.row(i, model)
-        copies = endpoint.table.copies
-        copies["tier"][row] = tier
-        copies["uses"][row] = 0
-        for mark in ("requested_ns", "downloaded_ns", "extracted_ns", "load_started_ns"):
-            if tier is Tier.S3 or mark != "extracted_ns":
-                copies[mark][row] = now_ns
+        copy = endpoint.table.copy
+        copy.tier[row] = tier
+        copy.uses[row] = 0
+        copy.requested_ns[row] = copy.downloaded_ns[row] = copy.load_started_ns[row] = now_ns
+        if tier is Tier.S3:
+            copy.extracted_ns[row] = now_ns
         endpoint.table.cold_started(i, model)
         (instance.download_queue if tier is Tier.S3 else instance.load_queue).append(model)
         self.pump(instance, now_ns)
@@ -83,7 +83,7 @@ class ColdPath:
             return True
         instance.loading += 1
         table.advance(instance.index, model, "start load")
-        table.copies["load_started_ns"][table.row(instance.index, model)] = now_ns
+        table.copy.load_started_ns[table.row(instance.index, model)] = now_ns
         self.endpoint.do(LoadModel(instance.index, model))
         return True
 
@@ -93,8 +93,8 @@ class ColdPath:
         instance.downloading -= 1
         endpoint.table.advance(instance.index, model, "download finished")
         row = endpoint.table.row(instance.index, model)
-        endpoint.table.copies["downloaded_ns"][row] = now_ns - extract_ns
-        endpoint.table.copies["extracted_ns"][row] = now_ns
+        endpoint.table.copy.downloaded_ns[row] = now_ns - extract_ns
+        endpoint.table.copy.extracted_ns[row] = now_ns
         endpoint.policies.disk_eviction.loaded(instance.index, model, now_ns)
         instance.load_queue.append(model)
 
@@ -110,7 +110,7 @@ class ColdPath:
         endpoint, i = self.endpoint, instance.index
         instance.loading -= 1
         endpoint.table.advance(i, model, "load finished")
-        instance.ready[model] = None
+        instance.ready.add(model)
         if instance.spec.has_gpu:
             endpoint.expected_gpu_bytes[model] = gpu_bytes
         fits = instance.gpu.settle(model, gpu_bytes if instance.spec.has_gpu else 0)
@@ -120,8 +120,8 @@ class ColdPath:
             self._again(instance, model, now_ns)
             return
         row = endpoint.table.row(i, model)
-        endpoint.table.copies["ready_since_ns"][row] = now_ns
-        endpoint.table.copies["watch"][row] = not endpoint.spec.model_cache
+        endpoint.table.copy.ready_since_ns[row] = now_ns
+        endpoint.table.copy.watch[row] = not endpoint.spec.model_cache
         self._end(instance, model)
         endpoint.policies.gpu_eviction.loaded(i, model, now_ns)
         endpoint.do(Dispatch(i, model))
@@ -157,8 +157,7 @@ class ColdPath:
 
     def give_up(self, instance: InstanceState, model: int, now_ns: int) -> None:
         """Fail the waiters and refuse new ones for a while; what is under way goes on."""
-        failed_until = self.endpoint.table.models["failed_until_ns"]
-        failed_until[model] = now_ns + self.endpoint.spec.failed_retry_after_ns
+        self.endpoint.table.model.failed_until_ns[model] = now_ns + self.endpoint.spec.failed_retry_after_ns
         self.endpoint.do(FailWaiters(instance.index, model, Failure.LOAD_FAILED))
 
     def _end(self, instance: InstanceState, model: int) -> None:

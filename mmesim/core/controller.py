@@ -83,7 +83,7 @@ class EndpointController:
         for instance in self.endpoint.fleet.values():
             for ledger in (instance.gpu, instance.host, instance.disk):
                 ledger.check()
-            states = table.copies["state"][instance.index * table.n_models:(instance.index + 1) * table.n_models]
+            states = table.copy.state[instance.index * table.n_models:(instance.index + 1) * table.n_models]
             for state, listed in ((Residency.READY, instance.ready), (Residency.UNLOADING, instance.unloading)):
                 assert sorted(listed) == (states == state).nonzero()[0].tolist(), f"{state.name} lists differ"
             assert instance.loading == int((states == Residency.LOADING).sum())
@@ -99,7 +99,7 @@ class EndpointController:
         """Start a copy on one of these instances."""
         if not where:
             return Failure.INSTANCE_LOST
-        if not self.endpoint.table.models["exists"][model]:
+        if not self.endpoint.table.model.exists[model]:
             where = [instance for instance in where if instance.holds(model)]
             if not where:
                 return Failure.NO_SUCH_MODEL
@@ -120,7 +120,7 @@ class EndpointController:
         model = event.model
         where = [i for i in self.endpoint.instances if not i.is_ready(model) and model not in i.cold]
         if self._bring_up(model, where, now_ns) is not Failure.NONE:
-            self.endpoint.table.models["wish_after_ns"][model] = now_ns + WISH_PAUSE_NS
+            self.endpoint.table.model.wish_after_ns[model] = now_ns + WISH_PAUSE_NS
 
     def _download_finished(self, event: ev.DownloadFinished, now_ns: int) -> None:
         instance = self.endpoint.fleet[event.instance]
@@ -153,18 +153,18 @@ class EndpointController:
         instance = self.endpoint.fleet[event.instance]
         table = self.endpoint.table
         row = table.row(event.instance, event.model)
-        idle = event.model in instance.ready and table.copies["outstanding"][row] == 0
+        idle = event.model in instance.ready and table.copy.outstanding[row] == 0
         if idle and not self.endpoint.spec.model_cache:
             self.memory.unload(instance, event.model, "model cache disabled", now_ns)
         else:
-            table.copies["watch"][row] = 0
+            table.copy.watch[row] = 0
         self.cold.pump(instance, now_ns)
 
     def _instance_joined(self, event: ev.InstanceJoined, now_ns: int) -> None:
         endpoint = self.endpoint
         endpoint.fleet[event.instance] = InstanceState(event.instance, event.zone, now_ns, endpoint.spec.instance,
                                                        endpoint.table)
-        endpoint.table.instances["zone"][event.instance] = event.zone
+        endpoint.table.instance.zone[event.instance] = event.zone
         endpoint.table.set_serving(event.instance, True)
         self._prewarm(now_ns)
 
@@ -175,10 +175,10 @@ class EndpointController:
         self.scaling.terminate(self.endpoint.fleet[event.instance], "drained", now_ns)
 
     def _model_added(self, event: ev.ModelAdded, now_ns: int) -> None:
-        self.endpoint.table.models["exists"][event.model] = 1
+        self.endpoint.table.model.exists[event.model] = 1
 
     def _model_removed(self, event: ev.ModelRemoved, now_ns: int) -> None:
-        self.endpoint.table.models["exists"][event.model] = 0
+        self.endpoint.table.model.exists[event.model] = 0
 
     def _metrics_published(self, event: ev.MetricsPublished, now_ns: int) -> None:
         self.scaling.metrics.publish(event.period_end_ns, event.values)
@@ -205,7 +205,7 @@ class EndpointController:
             if decision.load and not instance.is_ready(decision.model) and decision.model not in instance.cold:
                 self._bring_up(decision.model, [instance], now_ns)
             elif not decision.load and instance.is_ready(decision.model) and \
-                    endpoint.table.copies["outstanding"][row] == 0:
+                    endpoint.table.copy.outstanding[row] == 0:
                 self.memory.unload(instance, decision.model, "prewarm policy", now_ns)
 
 

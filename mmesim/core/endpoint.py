@@ -30,18 +30,19 @@ class ModelState:
     @property
     def copies(self) -> Sequence[int]:
         """Instances with a READY copy, ascending."""
-        return [int(i) for i in self.table.ready[self.index, :int(self.table.models["n_ready"][self.index])]]
+        listed: list[int] = self.table.ready[self.index, :self.table.model.n_ready.item(self.index)].tolist()
+        return listed
 
     @property
     def outstanding(self) -> int:
         """Requests in flight over all instances."""
-        return int(self.table.models["outstanding"][self.index])
+        return int(self.table.model.outstanding.item(self.index))
 
     def rate_rps(self, now_ns: int) -> float:
         """Decayed request rate over all instances, per second."""
         rows = slice(self.index, None, self.table.n_models)
-        counts = zip(self.table.copies["rate_q16"][rows], self.table.copies["rate_at_ns"][rows], strict=True)
-        return sum(decayed(int(count), int(at), now_ns)[0] for count, at in counts if count) * RATE_PER_COUNT
+        counts = zip(self.table.copy.rate_q16[rows].tolist(), self.table.copy.rate_at_ns[rows].tolist(), strict=True)
+        return sum(decayed(count, at, now_ns)[0] for count, at in counts if count) * RATE_PER_COUNT
 
 
 class Endpoint:
@@ -65,7 +66,7 @@ class Endpoint:
     @property
     def instances(self) -> list[InstanceState]:
         """Serving instances, ascending."""
-        return [self.fleet[int(i)] for i in self.table.serving]
+        return [self.fleet[i] for i in self.table.serving.tolist()]
 
     def do(self, action: Action) -> None:
         """Decide an action."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmesim.core.ledger import Ledger
 from mmesim.core.residency import ResidencyTable
@@ -21,6 +25,46 @@ class ColdStart:
     """Loads that ended out of memory."""
 
 
+class ModelSet:
+    """A set of models that can also be read as an array without being copied; in no particular order."""
+
+    __slots__ = ("_numbers", "_position")
+
+    def __init__(self) -> None:
+        self._numbers = np.zeros(16, np.int64)
+        self._position: dict[int, int] = {}
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The models as an array; valid until the set changes."""
+        return self._numbers[:len(self._position)]
+
+    def add(self, model: int) -> None:
+        """Put in a model that is not there."""
+        at = len(self._position)
+        if at == len(self._numbers):
+            self._numbers = np.resize(self._numbers, 2 * at)
+        self._numbers[at] = model
+        self._position[model] = at
+
+    def remove(self, model: int) -> None:
+        """Take out a model that is there; the last one takes its place."""
+        at = self._position.pop(model)
+        last = self._numbers.item(len(self._position))
+        if last != model:
+            self._numbers[at] = last
+            self._position[last] = at
+
+    def __contains__(self, model: object) -> bool:
+        return model in self._position
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._position)
+
+    def __len__(self) -> int:
+        return len(self._position)
+
+
 @dataclass(slots=True)
 class InstanceState:
     """One instance in service or draining. Policies see it as an `InstanceView`."""
@@ -33,9 +77,14 @@ class InstanceState:
     gpu: Ledger = field(init=False)
     host: Ledger = field(init=False)
     disk: Ledger = field(init=False)
-    ready: dict[int, None] = field(default_factory=dict)
-    """Models with a READY copy, in the order they became READY."""
+    memory: Ledger = field(init=False)
+    """The scarce memory: the GPU's, or the host's on a CPU endpoint."""
+    ready: ModelSet = field(default_factory=ModelSet)
+    """Models with a READY copy."""
     unloading: dict[int, None] = field(default_factory=dict)
+    leaving_gpu_bytes: int = 0
+    """Memory of what is unloading: still occupied, about to be free."""
+    leaving_host_bytes: int = 0
     cold: dict[int, ColdStart] = field(default_factory=dict)
     download_queue: deque[int] = field(default_factory=deque)
     load_queue: deque[int] = field(default_factory=deque)
@@ -47,11 +96,7 @@ class InstanceState:
         self.gpu = Ledger(self.spec.gpu_bytes)
         self.host = Ledger(self.spec.host_bytes)
         self.disk = Ledger(self.spec.disk_bytes)
-
-    @property
-    def memory(self) -> Ledger:
-        """The scarce memory: the GPU's, or the host's on a CPU endpoint."""
-        return self.gpu if self.spec.has_gpu else self.host
+        self.memory = self.gpu if self.spec.has_gpu else self.host
 
     @property
     def memory_bytes(self) -> int:
@@ -61,7 +106,7 @@ class InstanceState:
     @property
     def free_memory_bytes(self) -> int:
         """What is not reserved of the scarce memory."""
-        return self.memory.free_bytes
+        return self.memory.capacity_bytes - self.memory.used_bytes
 
     @property
     def free_disk_bytes(self) -> int:
@@ -81,7 +126,7 @@ class InstanceState:
     @property
     def outstanding(self) -> int:
         """Requests in flight."""
-        return int(self.table.instances["outstanding"][self.index])
+        return int(self.table.instance.outstanding.item(self.index))
 
     def holds(self, model: int) -> bool:
         """True when the model's files are on its disk, or on their way to it."""

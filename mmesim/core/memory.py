@@ -41,7 +41,7 @@ class CopyCandidates(Candidates):
         self.instance = instance
         self.specs = specs
         self.model = model
-        self._copies = table.copies
+        self._copy = table.copy
         self._rows = model + instance * table.n_models
         self._accounts = accounts
         self._since = since
@@ -50,11 +50,11 @@ class CopyCandidates(Candidates):
 
     def __getitem__(self, position: int) -> Candidate:  # type: ignore[override]
         model, row = int(self.model[position]), int(self._rows[position])
-        copy = self._copies[row]
-        age = (self._now_ns - int(copy["rate_at_ns"])) / RATE_HALF_LIFE_NS
-        return Candidate(self.instance, model, self.specs[model], self._accounts[model], int(copy["last_use_ns"]),
-                         int(copy["uses"]), float(int(copy["rate_q16"]) * np.exp2(-age) * RATE_PER_COUNT),
-                         int(copy[self._since]), float(self._reload_s[model]))
+        copy = self._copy
+        age = (self._now_ns - copy.rate_at_ns.item(row)) / RATE_HALF_LIFE_NS
+        return Candidate(self.instance, model, self.specs[model], self._accounts[model], copy.last_use_ns.item(row),
+                         copy.uses.item(row), copy.rate_q16.item(row) * 2.0 ** -age * RATE_PER_COUNT,
+                         getattr(copy, self._since).item(row), self._reload_s[model])
 
     @cached_property
     def size_bytes(self) -> NDArray[np.int64]:  # type: ignore[override]
@@ -62,20 +62,24 @@ class CopyCandidates(Candidates):
 
     @cached_property
     def last_use_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
-        return self._copies["last_use_ns"][self._rows]
+        return self._column("last_use_ns")
 
     @cached_property
     def uses(self) -> NDArray[np.int64]:  # type: ignore[override]
-        return self._copies["uses"][self._rows]
+        return self._column("uses")
 
     @cached_property
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
-        age = (self._now_ns - self._copies["rate_at_ns"][self._rows]) / RATE_HALF_LIFE_NS
-        return self._copies["rate_q16"][self._rows] * np.exp2(-age) * RATE_PER_COUNT
+        age = (self._now_ns - self._column("rate_at_ns")) / RATE_HALF_LIFE_NS
+        return self._column("rate_q16") * np.exp2(-age) * RATE_PER_COUNT
+
+    def _column(self, name: str) -> NDArray[np.int64]:
+        column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
+        return column
 
     @cached_property
     def since_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
-        return self._copies[self._since][self._rows]
+        return self._column(self._since)
 
     @cached_property
     def reload_s(self) -> NDArray[np.float64]:  # type: ignore[override]
@@ -118,8 +122,8 @@ class Memory:
 
     def _make_room(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> bool:
         """Evict for the queue, in order; True when what is leaving will be enough for its head."""
-        short_gpu = -instance.gpu.free_bytes - sum(instance.gpu.accounts[model] for model in instance.unloading)
-        short_host = -instance.host.free_bytes - sum(instance.host.accounts[model] for model in instance.unloading)
+        short_gpu = -instance.gpu.free_bytes - instance.leaving_gpu_bytes
+        short_host = -instance.host.free_bytes - instance.leaving_host_bytes
         for model in queue:
             gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
             short_gpu += gpu_bytes + base_bytes
@@ -149,34 +153,35 @@ class Memory:
     def _check_victim(self, victim: Candidate, instance: InstanceState) -> None:
         """A policy may only name candidates, each once."""
         table = self.endpoint.table
-        idle = table.copies["outstanding"][table.row(instance.index, victim.model)] == 0
+        idle = table.copy.outstanding.item(table.row(instance.index, victim.model)) == 0
         if victim.model not in instance.ready or not idle or self.endpoint.pinned[victim.model]:
             raise not_a_candidate(victim)
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
-        models = np.fromiter(instance.ready, np.int64, len(instance.ready))
-        models.sort()
+        models = instance.ready.numbers
         rows = models + instance.index * self.endpoint.table.n_models
-        idle = self.endpoint.table.copies["outstanding"][rows] == 0
+        idle = self.endpoint.table.copy.outstanding[rows] == 0
         models = models[idle & ~self.endpoint.pinned[models]]
         return CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models,
                               instance.memory.accounts, "ready_since_ns", self._reload_memory_s, now_ns)
 
     def _prospect(self, instance: InstanceState) -> Room:
         """Not enough can leave now: watch what is READY, and WAIT while anything may still leave."""
-        copies, n_models = self.endpoint.table.copies, self.endpoint.table.n_models
+        table = self.endpoint.table
         busy = [model for model in instance.ready if not self.endpoint.pinned[model]]
         for model in busy:
-            copies["watch"][instance.index * n_models + model] = 1
+            table.copy.watch[table.row(instance.index, model)] = 1
         return Room.WAIT if busy or instance.unloading or instance.loading else Room.NEVER
 
     def unload(self, instance: InstanceState, model: int, reason: str, now_ns: int) -> None:
         """Start to unload a READY copy; its memory counts until `unloaded`."""
         endpoint = self.endpoint
         endpoint.table.advance(instance.index, model, "start unload")
-        endpoint.table.copies["watch"][endpoint.table.row(instance.index, model)] = 0
-        del instance.ready[model]
+        endpoint.table.copy.watch[endpoint.table.row(instance.index, model)] = 0
+        instance.ready.remove(model)
         instance.unloading[model] = None
+        instance.leaving_gpu_bytes += instance.gpu.accounts[model]
+        instance.leaving_host_bytes += instance.host.accounts[model]
         endpoint.policies.gpu_eviction.removed(instance.index, model, now_ns)
         endpoint.do(UnloadModel(instance.index, model, reason))
         if endpoint.spec.unload_stalls_admission:
@@ -186,6 +191,8 @@ class Memory:
         """The copy has left: release its memory, and its files where they are not kept."""
         self.endpoint.table.advance(instance.index, model, "unload finished")
         del instance.unloading[model]
+        instance.leaving_gpu_bytes -= instance.gpu.accounts[model]
+        instance.leaving_host_bytes -= instance.host.accounts[model]
         self.release(instance, model)
         if self.endpoint.spec.unload_stalls_admission:
             self._stall(instance, -1)
@@ -196,7 +203,7 @@ class Memory:
         instance.host.release(model)
 
     def _stall(self, instance: InstanceState, change: int) -> None:
-        stalled = self.endpoint.table.instances["stalled"]
+        stalled = self.endpoint.table.instance.stalled
         stalled[instance.index] += change
         if (change, int(stalled[instance.index])) in ((1, 1), (-1, 0)):
             self.endpoint.do(Stall(instance.index, change > 0))
@@ -225,7 +232,7 @@ class Memory:
     def _disk_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         table = self.endpoint.table
         models = np.array(sorted(m for m in instance.disk.accounts if isinstance(m, int)), np.int64)
-        states = table.copies["state"][models + instance.index * table.n_models]
+        states = table.copy.state[models + instance.index * table.n_models]
         at_rest = (states == Residency.ON_DISK) | (states == Residency.FAILED)
         models = models[at_rest & ~self.endpoint.pinned[models]]
         models = models[[model not in instance.cold for model in models.tolist()]] if len(models) else models

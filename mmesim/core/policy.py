@@ -114,7 +114,7 @@ class Candidate:
 
 
 class Candidates(Sequence[Candidate]):
-    """The models that could leave, in columns and as a sequence of :class:`Candidate`; ordered by model number."""
+    """The models that could leave, in columns and as a sequence of :class:`Candidate`; in no particular order."""
 
     def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
                  size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64],
@@ -141,6 +141,7 @@ class Candidates(Sequence[Candidate]):
 
     def ordered(self, *keys: NDArray[np.generic]) -> Iterator[Candidate]:
         """Candidates by ascending keys (the first key counts most), ties by model number."""
+        keys = (*keys, self.model)
         first = _least(keys)
         yield self[first]
         for position in np.lexsort(keys[::-1]).tolist():

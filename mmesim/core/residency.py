@@ -9,6 +9,7 @@ stands (`state`, `tier`, the `_ns` marks of a cold start, the routing lists); th
 from __future__ import annotations
 
 from bisect import insort
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ INSTANCE = np.dtype([
     ("outstanding", np.int64),
 ], align=True)
 
+STATES = tuple(Residency)
+"""Residency by number: looking a member up is cheaper than making it."""
 RATE_HALF_LIFE_NS = 600_000_000_000
 """Half-life of the decayed use count (10 min: a few times a load, much less than a day)."""
 
@@ -69,6 +72,12 @@ def decayed(count_q16: int, at_ns: int, now_ns: int) -> tuple[int, int]:
     return count_q16, (now_ns if halves > 62 else at_ns + (steps * RATE_HALF_LIFE_NS >> 10))
 
 
+def columns(rows: NDArray[np.void]) -> SimpleNamespace:
+    """The columns of a structured array by name: views, made once, because the control plane reads single cells."""
+    assert rows.dtype.names is not None
+    return SimpleNamespace(**{name: rows[name] for name in rows.dtype.names})
+
+
 class ResidencyTable:
     """The shared arrays and the routing lists kept in step with them."""
 
@@ -77,13 +86,17 @@ class ResidencyTable:
         self.n_instances = 0
         self.copies: NDArray[np.void] = np.zeros(0, COPY)
         self.models: NDArray[np.void] = np.zeros(n_models, MODEL)
-        self.models["joining"] = NONE
-        self.models["exists"] = 1
         self.instances: NDArray[np.void] = np.zeros(0, INSTANCE)
+        self.model = columns(self.models)
+        """Columns of `models`; `copy` and `instance` are those of `copies` and `instances`."""
+        self.model.joining[:] = NONE
+        self.model.exists[:] = 1
         self.ready: NDArray[np.int32] = np.full((n_models, 0), NONE, np.int32)
         """Instances with a READY, routable copy of each model, ascending; `n_ready` entries of each row count."""
         self.serving: NDArray[np.int32] = np.zeros(0, np.int32)
         """Instances in service and not draining, ascending."""
+        self._serves: set[int] = set()
+        """The same as a set, to ask whether an instance is among them."""
         self._ready: dict[int, list[int]] = {}
         """Instances with a READY copy of the model, serving or not, ascending."""
         self._cold: dict[int, list[int]] = {}
@@ -97,6 +110,7 @@ class ResidencyTable:
         self.copies = np.concatenate([self.copies, np.zeros(more * self.n_models, COPY)])
         self.instances = np.concatenate([self.instances, np.zeros(more, INSTANCE)])
         self.ready = np.hstack([self.ready, np.full((self.n_models, more), NONE, np.int32)])
+        self.copy, self.instance = columns(self.copies), columns(self.instances)
         self.n_instances = n_instances
 
     def row(self, instance: int, model: int) -> int:
@@ -105,14 +119,14 @@ class ResidencyTable:
 
     def state(self, instance: int, model: int) -> Residency:
         """Where the model stands on the instance."""
-        return Residency(int(self.copies["state"][instance * self.n_models + model]))
+        return STATES[self.copy.state.item(instance * self.n_models + model)]
 
     def advance(self, instance: int, model: int, cause: str) -> Residency:
         """Apply one transition of the lifecycle table and keep the routing lists in step."""
         row = instance * self.n_models + model
-        before = Residency(int(self.copies["state"][row]))
+        before = STATES[self.copy.state.item(row)]
         after = advance(before, cause)
-        self.copies["state"][row] = after
+        self.copy.state[row] = after
         if after is Residency.READY:
             insort(self._ready.setdefault(model, []), instance)
             self._list_ready(model)
@@ -124,37 +138,34 @@ class ResidencyTable:
     def clear(self, instance: int) -> None:
         """The instance is gone: nothing is there any more, and nothing is remembered of it."""
         rows = slice(instance * self.n_models, (instance + 1) * self.n_models)
-        for model in np.flatnonzero(self.copies["state"][rows] == Residency.READY).tolist():
+        for model in np.flatnonzero(self.copy.state[rows] == Residency.READY).tolist():
             self._ready[model].remove(instance)
         for column in ("state", "watch", "uses", "last_use_ns", "rate_q16", "rate_at_ns"):
             self.copies[column][rows] = 0
-        for column in ("draining", "stalled"):
-            self.instances[column][instance] = 0
+        self.instance.draining[instance] = 0
+        self.instance.stalled[instance] = 0
 
     def cold_started(self, instance: int, model: int) -> None:
         """A cold start is under way: requests may join it."""
-        self.copies["cold"][self.row(instance, model)] = 1
+        self.copy.cold[self.row(instance, model)] = 1
         self._cold.setdefault(model, []).append(instance)
         self._list_cold(model)
 
     def cold_ended(self, instance: int, model: int) -> None:
         """The cold start is over, whatever its end."""
-        self.copies["cold"][self.row(instance, model)] = 0
+        self.copy.cold[self.row(instance, model)] = 0
         self._cold[model].remove(instance)
         if not self._cold[model]:
             del self._cold[model]
         self._list_cold(model)
 
-    def is_cold_starting(self, instance: int, model: int) -> bool:
-        """True while a cold start of the model is under way there."""
-        return bool(self.copies["cold"][self.row(instance, model)])
-
     def set_serving(self, instance: int, serving: bool) -> None:
         """Put an instance into, or take it out of, the router's sight."""
-        self.instances["serving"][instance] = serving
-        self.serving = np.flatnonzero(self.instances["serving"]).astype(np.int32)
+        self.instance.serving[instance] = serving
+        self.serving = np.flatnonzero(self.instance.serving).astype(np.int32)
+        self._serves = set(self.serving.tolist())
         first = instance * self.n_models
-        present = self.copies["state"][first:first + self.n_models] == Residency.READY
+        present = self.copy.state[first:first + self.n_models] == Residency.READY
         for model in np.flatnonzero(present).tolist():
             self._list_ready(model)
         for model, where in self._cold.items():
@@ -162,18 +173,17 @@ class ResidencyTable:
                 self._list_cold(model)
 
     def _list_ready(self, model: int) -> None:
-        serving = self.instances["serving"]
-        where = [i for i in self._ready.get(model, ()) if serving[i]]
-        self.ready[model, :len(where)] = where
-        self.models["n_ready"][model] = len(where)
-        self._count_copies(model)
+        where = [i for i in self._ready[model] if i in self._serves]
+        if where:
+            self.ready[model, :len(where)] = where
+        self.model.n_ready[model] = len(where)
+        self._count_copies(model, len(where))
 
     def _list_cold(self, model: int) -> None:
-        serving = self.instances["serving"]
-        self.models["joining"][model] = next((i for i in self._cold.get(model, ()) if serving[i]), NONE)
-        self._count_copies(model)
+        joining = next((i for i in self._cold.get(model, ()) if i in self._serves), NONE)
+        self.model.joining[model] = joining
+        self._count_copies(model, self.model.n_ready.item(model))
 
-    def _count_copies(self, model: int) -> None:
-        serving = self.instances["serving"]
-        cold = sum(1 for i in self._cold.get(model, ()) if serving[i])
-        self.models["n_copies"][model] = self.models["n_ready"][model] + cold
+    def _count_copies(self, model: int, n_ready: int) -> None:
+        cold = self._cold.get(model)
+        self.model.n_copies[model] = n_ready + (sum(i in self._serves for i in cold) if cold else 0)

@@ -51,7 +51,7 @@ class Scaling:
         """Take an instance out of the router's sight; it ends when its last request has."""
         table = self.endpoint.table
         instance.draining = True
-        table.instances["draining"][instance.index] = 1
+        table.instance.draining[instance.index] = 1
         table.set_serving(instance.index, False)
         self.drain_deadlines_ns[instance.index] = now_ns + self.endpoint.spec.drain_timeout_ns
         self.endpoint.do(DrainInstance(instance.index, reason))

@@ -46,7 +46,7 @@ class Engine:
         self.recorder = recorder
         self.env = NanosecondEnvironment()
         self.table = ResidencyTable(len(build.models), build.endpoint.max_instances)
-        self.table.models["exists"] = [model.available_from_ns == 0 for model in build.models]
+        self.table.model.exists[:] = [model.available_from_ns == 0 for model in build.models]
         self.controller = EndpointController(
             build.endpoint, [model.spec for model in build.models], build.policies, self.table,
             desired=build.scenario.endpoint.instances.initial, seed=build.seed)
@@ -158,7 +158,7 @@ class Engine:
     # Actions on the data plane.
 
     def _dispatch(self, action: act.Dispatch) -> None:
-        if not self.table.instances["stalled"][action.instance]:
+        if not self.table.instance.stalled[action.instance]:
             self.plane.release(action.instance, action.model)
 
     def _fail_waiters(self, action: act.FailWaiters) -> None:

@@ -164,7 +164,7 @@ class S3:
         fetch: Fetch = event.value
         if fetch.nic not in self._nics:  # the instance is gone
             return
-        if not self._table.models["exists"][fetch.model]:
+        if not self._table.model.exists[fetch.model]:
             fetch.failed("the archive is not in the prefix")
         elif self._outages:
             self._failed(fetch, "S3 outage")
