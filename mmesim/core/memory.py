@@ -71,7 +71,7 @@ class CopyCandidates(Candidates):
     @cached_property
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
         age = (self._now_ns - self._column("rate_at_ns")) / RATE_HALF_LIFE_NS
-        return self._column("rate_q16") * np.exp2(-age) * RATE_PER_COUNT
+        return np.asarray(self._column("rate_q16") * np.exp2(-age) * RATE_PER_COUNT, np.float64)
 
     def _column(self, name: str) -> NDArray[np.int64]:
         column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]

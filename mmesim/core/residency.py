@@ -119,7 +119,8 @@ class ResidencyTable:
 
     def state(self, instance: int, model: int) -> Residency:
         """Where the model stands on the instance."""
-        return STATES[self.copy.state.item(instance * self.n_models + model)]
+        number: int = self.copy.state.item(instance * self.n_models + model)
+        return STATES[number]
 
     def advance(self, instance: int, model: int, cause: str) -> Residency:
         """Apply one transition of the lifecycle table and keep the routing lists in step."""
