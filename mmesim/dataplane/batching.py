@@ -6,6 +6,8 @@ head that the rules ask for is spared where the sum of items in the queue tells 
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NEVER_NS, NONE, Failure
 from mmesim.dataplane.heap import push
@@ -14,8 +16,7 @@ from mmesim.dataplane.requests import complete, fail
 from mmesim.dataplane.state import QUEUED, RUNNING, State
 from mmesim.dataplane.stations import start_job
 
-_READY = int(Residency.READY)
-_QUEUE_FULL = int(Failure.QUEUE_FULL)
+_READY, _QUEUE_FULL = np.int64(Residency.READY), np.int64(Failure.QUEUE_FULL)
 
 
 @inlined

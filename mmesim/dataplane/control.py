@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmesim.core.types import NEVER_NS, NONE
 from mmesim.dataplane.api import ONE_Q16
 from mmesim.dataplane.jit import kernel
@@ -70,7 +72,7 @@ def start_work(s: State, instance: int, demand_ns: int, t: int) -> None:
     token = s.clock["works"][0]
     s.clock["works"][0] = token + 1
     s.stations["works"][2 * instance + 1] += 1
-    start_job(s, 2 * instance + 1, ONE_Q16, demand_ns, -1 - token, t)
+    start_job(s, 2 * instance + 1, np.int64(ONE_Q16), demand_ns, -1 - token, t)
 
 
 @kernel

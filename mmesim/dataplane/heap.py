@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.dataplane.jit import inlined, kernel
+from mmesim.dataplane.jit import kernel
 
 
 @kernel

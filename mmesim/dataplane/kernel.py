@@ -31,8 +31,8 @@ from mmesim.dataplane.state import (
 )
 from mmesim.dataplane.stations import bring, retune, weight_of
 
-_HORIZON, _WORK_DONE = int(Stop.HORIZON), int(Stop.WORK_DONE)
-_NOT_READY = int(Failure.MODEL_NOT_READY)
+_HORIZON, _WORK_DONE = np.int64(Stop.HORIZON), np.int64(Stop.WORK_DONE)
+_NOT_READY = np.int64(Failure.MODEL_NOT_READY)
 
 # Classes of events, in their order at one instant.
 STATION, TIMER, DEADLINE, CLIENT, ARRIVAL = range(1, 6)
@@ -41,21 +41,16 @@ STATION, TIMER, DEADLINE, CLIENT, ARRIVAL = range(1, 6)
 @entry
 def step(words: NDArray[np.int64], what: int, target: int, first: int, second: int, score: int,
          admit: int) -> tuple[int, int, int, int, int]:
-    """Do one act of the control plane, or (ADVANCE) run until the horizon `first`.
+    """Do one act of the control plane, or (ADVANCE) run events before the horizon `first` until something is to tell.
 
-    `words`: see :mod:`mmesim.dataplane.handle`. Returns (why, now, instance, model, token). `score` and `admit` are what :mod:`mmesim.dataplane.pointers` calls.
+    `words`: see :mod:`mmesim.dataplane.handle`; `score` and `admit`: what :mod:`mmesim.dataplane.pointers` calls.
+    Returns (why, now, instance, model, token).
     """
-    state = held(words)
-    if what == ADVANCE:
-        return advance(state, first, score, admit)
-    control(state, what, target, first, second)
-    return _HORIZON, state.clock["now_ns"][0], NONE, NONE, NONE
-
-
-@kernel
-def advance(s: State, horizon_ns: int, score: int, admit: int) -> tuple[int, int, int, int, int]:
-    """Run events before the horizon, until something has to be told or asked."""
+    s = held(words)
     clock = s.clock
+    if what != ADVANCE:
+        control(s, what, target, first, second)
+        return _HORIZON, clock["now_ns"][0], NONE, NONE, NONE
     while True:
         if clock["n_stops"][0] > 0:
             return next_stop(s)
@@ -68,8 +63,8 @@ def advance(s: State, horizon_ns: int, score: int, admit: int) -> tuple[int, int
         if clock["arrival"][0] == clock["arrivals"][0] and clock["exhausted"][0] == 0:
             return CHUNK, now, NONE, NONE, NONE
         kind, t = upcoming(s)
-        if t >= horizon_ns:
-            clock["now_ns"][0] = max(now, horizon_ns)
+        if t >= first:
+            clock["now_ns"][0] = max(now, first)
             return _HORIZON, clock["now_ns"][0], NONE, NONE, NONE
         why = lacking(s, kind, t)
         if why != NONE:

@@ -6,6 +6,8 @@ ends is unlinked at once and memory does not grow with the number of invocations
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane.api import Stop
 from mmesim.dataplane.clients import is_retried, schedule_retry, think
@@ -13,8 +15,8 @@ from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.sketch import count_completion, count_failure, count_live
 from mmesim.dataplane.state import FREE, State
 
-_TIMEOUT = int(Failure.TIMEOUT)
-_IDLE, _INSTANCE_IDLE = int(Stop.IDLE), int(Stop.INSTANCE_IDLE)
+_TIMEOUT = np.int64(Failure.TIMEOUT)
+_IDLE, _INSTANCE_IDLE = np.int64(Stop.IDLE), np.int64(Stop.INSTANCE_IDLE)
 
 
 @inlined

@@ -6,6 +6,8 @@ that could not be compiled, more room) leaves it pending, nothing half done, and
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmesim.core.lifecycle import Residency
 from mmesim.core.residency import decayed as _decayed
 from mmesim.core.types import NONE, Failure, Tier
@@ -19,10 +21,12 @@ from mmesim.dataplane.splitmix import draw
 from mmesim.dataplane.state import ADMIT, ASK_ADMIT, ASK_ROUTE, GROW_STATION, HELD, HOST, PENDING, ROUTE, State
 from mmesim.dataplane.stations import start_job
 
-_READY, _GPU = int(Residency.READY), int(Tier.GPU)
-_THROTTLED, _LOAD_FAILED, _LOST = int(Failure.THROTTLED), int(Failure.LOAD_FAILED), int(Failure.INSTANCE_LOST)
-_MISS, _WISH = int(Stop.MISS), int(Stop.WISH)
-ROUTED = NONE
+_READY, _GPU = np.int64(Residency.READY), np.int64(Tier.GPU)
+_THROTTLED, _LOAD_FAILED, _LOST = map(np.int64, (Failure.THROTTLED, Failure.LOAD_FAILED, Failure.INSTANCE_LOST))
+_MISS, _WISH = np.int64(Stop.MISS), np.int64(Stop.WISH)
+_ONE_Q16 = np.int64(ONE_Q16)
+_SEND, _REFUSE = np.int64(-2), np.int64(-3)
+ROUTED = np.int64(NONE)
 """The pending invocation is pending no more."""
 
 decayed = kernel(_decayed)
@@ -60,64 +64,71 @@ def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
         clock["step"][0] = ROUTE
         if call(admit, s.models["outstanding"][model], clock["outstanding"][0], s.models["n_ready"][model],
                 len(s.serving), t) == 0:
-            return refuse(s, slot, _THROTTLED, t), NONE, NONE
+            refuse(s, slot, _THROTTLED, t)
+            return ROUTED, NONE, model
     if clock["blind"][0]:
-        return route_blind(s, slot, model, t, score)
-    return route_aware(s, slot, model, t, score)
+        why, which = pick_blind(s, slot, model, t, score)
+    else:
+        why, which = pick_aware(s, slot, model, t, score)
+    if why == _SEND:
+        why = send(s, slot, which, model, t)
+    elif why == _REFUSE:
+        refuse(s, slot, which, t)
+        why = ROUTED
+    return why, which, model
 
 
 @inlined
-def route_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int, int]:
-    """Among the READY copies; without one, to the cold start under way."""
+def pick_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int]:
+    """Among the READY copies; without one, the cold start under way: (_SEND, instance), (_REFUSE, failure) or a stop."""
     clock, models = s.clock, s.models
-    n = models["n_ready"][model]
+    n = np.int64(models["n_ready"][model])
     if n > 0:
         if n > 1 and clock["ask_route"][0] and clock["chosen"][0] == NONE:
-            return ASK_ROUTE, NONE, model
+            return ASK_ROUTE, NONE
         instance = clock["chosen"][0]
         if instance == NONE:
-            instance = s.ready[model, 0] if n == 1 else best_ready(s, slot, model, n, t, score)
+            instance = np.int64(s.ready[model, 0]) if n == 1 else best_ready(s, slot, model, n, t, score)
         if clock["wished"][0] == 0 and wishes(s, instance, model, t):
             clock["wished"][0], clock["chosen"][0] = 1, NONE
-            return _WISH, NONE, model
-        return send(s, slot, instance, model, t), instance, model
-    instance = models["joining"][model]
-    if instance >= 0:
-        return send(s, slot, instance, model, t), instance, model
+            return _WISH, NONE
+        return _SEND, instance
+    if models["joining"][model] >= 0:
+        return _SEND, np.int64(models["joining"][model])
     if t < models["failed_until_ns"][model]:
-        return refuse(s, slot, _LOAD_FAILED, t), NONE, NONE
+        return _REFUSE, _LOAD_FAILED
     if len(s.serving) == 0:
-        return refuse(s, slot, _LOST, t), NONE, NONE
-    return _MISS, NONE, model
+        return _REFUSE, _LOST
+    return _MISS, NONE
 
 
-@kernel
+@inlined
 def wishes(s: State, instance: int, model: int, t: int) -> bool:
     """Whether the chosen copy is so busy that the router wants one more."""
-    spill, models = s.clock["spill"][0], s.models
-    return (spill > 0 and s.copies["outstanding"][instance * s.clock["n_models"][0] + model] >= spill  # type: ignore[no-any-return]
+    spill, models, row = s.clock["spill"][0], s.models, instance * s.clock["n_models"][0] + model
+    return (spill > 0 and s.copies["outstanding"][row] >= spill  # type: ignore[no-any-return]
             and models["n_copies"][model] < len(s.serving) and models["joining"][model] == NONE
             and t >= models["wish_after_ns"][model])
 
 
 @kernel
-def route_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int, int]:
-    """To an instance, wherever the model is."""
+def pick_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int]:
+    """An instance, wherever the model is: (_SEND, instance), (_REFUSE, failure) or a stop."""
     clock = s.clock
     if clock["chosen"][0] == NONE:
         n = len(s.serving)
         if n == 0:
-            return refuse(s, slot, _LOST, t), NONE, NONE
+            return _REFUSE, _LOST
         if clock["ask_route"][0]:
-            return ASK_ROUTE, NONE, model
+            return ASK_ROUTE, NONE
         clock["chosen"][0] = best_serving(s, slot, model, n, t, score)
     instance = clock["chosen"][0]
     row = instance * clock["n_models"][0] + model
     if s.copies["state"][row] == _READY or s.copies["cold"][row] == 1:
-        return send(s, slot, instance, model, t), instance, model
+        return _SEND, instance
     if t < s.models["failed_until_ns"][model]:
-        return refuse(s, slot, _LOAD_FAILED, t), NONE, NONE
-    return _MISS, instance, model
+        return _REFUSE, _LOAD_FAILED
+    return _MISS, instance
 
 
 @inlined
@@ -125,7 +136,7 @@ def best_ready(s: State, slot: int, model: int, n: int, t: int, score: int) -> i
     """The READY copy with the lowest score, the lowest instance among equals."""
     best, lowest = NONE, 0
     for k in range(n):
-        instance = s.ready[model, k]
+        instance = np.int64(s.ready[model, k])
         value = score_of(s, slot, instance, model, t, score)
         if best == NONE or value < lowest:
             best, lowest = instance, value
@@ -137,7 +148,7 @@ def best_serving(s: State, slot: int, model: int, n: int, t: int, score: int) ->
     """The serving instance with the lowest score, the lowest number among equals."""
     best, lowest = NONE, 0
     for k in range(n):
-        instance = s.serving[k]
+        instance = np.int64(s.serving[k])
         value = score_of(s, slot, instance, model, t, score)
         if best == NONE or value < lowest:
             best, lowest = instance, value
@@ -154,11 +165,10 @@ def score_of(s: State, slot: int, instance: int, model: int, t: int, score: int)
 
 
 @kernel
-def refuse(s: State, slot: int, failure: int, t: int) -> int:
+def refuse(s: State, slot: int, failure: int, t: int) -> None:
     """The pending invocation fails without having been sent."""
     s.clock["pending"][0] = NONE
     fail(s, slot, failure, t)
-    return ROUTED
 
 
 @kernel
@@ -230,6 +240,6 @@ def enter_host(s: State, slot: int, t: int) -> None:
     demand = services["cpu_ns"][service] + services["cpu_per_item_ns"][service] * r["items"][slot]
     if demand > 0:
         r["stage"][slot] = HOST
-        start_job(s, 2 * r["instance"][slot] + 1, ONE_Q16, demand, slot, t)
+        start_job(s, 2 * r["instance"][slot] + 1, _ONE_Q16, demand, slot, t)
     else:
         enqueue(s, slot, t)

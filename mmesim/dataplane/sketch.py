@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmesim.dataplane.api import N_REASONS, SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
 from mmesim.dataplane.api import Reason as R
 from mmesim.dataplane.jit import inlined, kernel
@@ -63,7 +65,7 @@ def count_completion(s: State, slot: int, t: int, demand_ns: int) -> None:
     s.sketch[tier, at] += 1
     s.sketches[model, at] += 1
     if s.clock["record"][0]:
-        row = record(s, slot, 0, latency)
+        row = record(s, slot, np.int64(0), latency)
         for reason in range(N_REASONS):
             s.records["reasons_ns"][row, reason] = parts[slot, reason]
 

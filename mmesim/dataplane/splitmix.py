@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmesim.dataplane.jit import inlined, kernel
+from mmesim.dataplane.jit import inlined
 
 _SERIAL = np.uint64(0x9E3779B97F4A7C15)
 _WHICH = np.uint64(0xD1B54A32D192ED03)

@@ -11,7 +11,6 @@ station and stays.
 
 from __future__ import annotations
 
-
 from mmesim.core.types import NEVER_NS
 from mmesim.dataplane.api import ONE_Q16
 from mmesim.dataplane.heap import push
