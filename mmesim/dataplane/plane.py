@@ -252,7 +252,7 @@ class KernelPlane:
         """The pending invocation of the last MISS ends with this failure."""
         assert self.state.clock["pending"][0] != NONE, "no invocation is pending"
         self._ensure_records()
-        self._step(st.REJECT, 0, failure)
+        self._step(st.REJECT, 0, int(failure))
 
     def release(self, instance: int, model: int) -> None:
         """Send the held invocations of a READY, not stalled copy to the host stage, in order."""
@@ -262,12 +262,12 @@ class KernelPlane:
     def fail_held(self, instance: int, model: int, failure: Failure) -> None:
         """All invocations held at a copy fail."""
         self._ensure_records()
-        self._step(st.FAIL_HELD, self.table.row(instance, model), failure)
+        self._step(st.FAIL_HELD, self.table.row(instance, model), int(failure))
 
     def fail_instance(self, instance: int, failure: Failure) -> None:
         """Everything sent to an instance fails; the slot is as new."""
         self._ensure_records()
-        self._step(st.FAIL_INSTANCE, instance, failure)
+        self._step(st.FAIL_INSTANCE, instance, int(failure))
 
     def set_speed(self, instance: int, device_q16: int, cpu_q16: int) -> None:
         """Factors of the two stations' speed (Q16, 1..65536)."""
