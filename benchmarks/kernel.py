@@ -1,9 +1,9 @@
-"""Speed of the kernel without a control plane: every copy is READY, so no request ever needs Python.
+"""Speed of the kernel without a control plane: each model has READY copies, so no request ever needs Python.
 
-    python benchmarks/kernel.py [--models 2000] [--instances 10] [--rate 1000] [--requests 2000000] [--delay-us 0] ...
+    python -m benchmarks.kernel [--models 2000] [--instances 10] [--rate 1000] [--requests 2000000] [--delay-us 0]
 
-The full model: host stage, dynamic batching, device sharing, deadlines, counters, sketches by model. Prints requests per
-second of process time, the median and range of the runs; generation of the requests is outside.
+The full model: host stage, dynamic batching, device sharing, deadlines, counters, sketches by model. Prints requests
+per second of process time, the median and range of the runs; generation of the requests is outside.
 """
 
 from __future__ import annotations

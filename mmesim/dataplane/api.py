@@ -18,9 +18,9 @@ no freedom. All arithmetic is integer: time in ns, shares, speeds and relative w
 **Invocation.** Issued at t by an arrival, a user or a retry. `serial` numbers issued invocations 0, 1, 2, … in event
 order (a retry is a new invocation with its own serial). In order: count it; admission; routing.
 
-1. *Admission* (skipped for `always`): ``admit(model outstanding, endpoint outstanding, n_ready, serving instances, t)``;
-   refused: THROTTLED. Endpoint outstanding counts every invocation issued, admitted and not finished; the one in
-   question is in neither number.
+1. *Admission* (skipped for `always`): ``admit(model outstanding, endpoint outstanding, n_ready, serving instances,
+   t)``; refused: THROTTLED. Endpoint outstanding counts every invocation issued, admitted and not finished; the one
+   in question is in neither number.
 2. *Routing, model-aware*: among ``ready[model][:n_ready]`` the copy with the lowest
    ``score(outstanding, instance outstanding, last_use_ns, uses, draw, t)``; ties: lowest instance. If
    ``spill_outstanding > 0`` and the chosen copy's outstanding >= it, and n_copies < serving instances, joining == -1
@@ -42,8 +42,8 @@ order (a retry is a new invocation with its own serial). In order: count it; adm
 **Held** invocations wait in FIFO order at their copy until `release(instance, model)` sends them, in order, to the host
 stage at that time, or `fail_held` fails them. Their deadline goes on running.
 
-**Host stage.** Demand ``cpu_ns + cpu_per_item_ns·items``; 0 skips the stage. A job of weight 65536 on the instance's CPU
-station. On completion the invocation enters the copy's batch queue.
+**Host stage.** Demand ``cpu_ns + cpu_per_item_ns·items``; 0 skips the stage. A job of weight 65536 on the instance's
+CPU station. On completion the invocation enters the copy's batch queue.
 
 **Batch queue** (per copy, FIFO). Entering it: if max_queue > 0 and the queue holds max_queue invocations: QUEUE_FULL.
 Then *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and at its timer; it repeats until
@@ -76,18 +76,20 @@ invocations complete, in queue order, then the copy tries to launch. Everything 
 brought to t.
 
 **Completion** of an invocation whose service ends at t: the caller sees it at t + overhead_ns(model), latency = that -
-issue time. All outstanding counters -= 1 at t. If then copy.watch == 1 and copy.outstanding == 0: stop with IDLE; if the
-instance is draining and its outstanding is 0: stop with INSTANCE_IDLE (IDLE first). Stops happen after the whole
+issue time. All outstanding counters -= 1 at t. If then copy.watch == 1 and copy.outstanding == 0: stop with IDLE; if
+the instance is draining and its outstanding is 0: stop with INSTANCE_IDLE (IDLE first). Stops happen after the whole
 station event (all its completions and launches) has been processed, in that order of happening.
 
-**Deadline** at issue + timeout_ns: a *held* invocation ends now, MODEL_NOT_READY; one further on is *abandoned*: it ends
-now, for the caller, as TIMEOUT; the server goes on (it keeps its place and its outstanding counts until served, then
-disappears silently). A service end at the very deadline counts as in time; the caller's overhead is not part of it.
+**Deadline** at issue + timeout_ns: a *held* invocation ends now, MODEL_NOT_READY; one further on is *abandoned*: it
+ends now, for the caller, as TIMEOUT; the server goes on (it keeps its place and its outstanding counts until served,
+then disappears silently). A service end at the very deadline counts as in time; the caller's overhead is not part of
+it.
 
 **Failure** at t is seen by the caller at t (a fail of any kind has no overhead). Failures of sent invocations decrement
 the outstanding counters as completions do, IDLE and INSTANCE_IDLE included (not for abandoned ones, until they are
-served or dropped: silently, but with the stops). What the control plane's own calls (`release`, `fail_held`) bring about
-stops the plane too, first thing at the next `advance`, before a pending invocation is routed; `fail_instance` does not.
+served or dropped: silently, but with the stops). What the control plane's own calls (`release`, `fail_held`) bring
+about stops the plane too, first thing at the next `advance`, before a pending invocation is routed; `fail_instance`
+does not.
 
 **Clients.** After an answer or a final failure a user thinks: wakes at (seen time) + think of this draw; at wake, if
 t >= stop_ns[user] the user ends, else it issues an invocation with its next draw. A user first wakes at start_ns.
@@ -244,7 +246,8 @@ ENDPOINT_COUNTERS = np.dtype([
     ("reasons_ns", np.int64, (N_REASONS,)),     # sums over completions
     ("tier_latency_ns", np.int64, (N_TIERS,)),
     ("loading_wait_ns", np.int64),              # sum over completions of DOWNLOAD + EXTRACT + ROOM + LOAD
-    ("in_flight_ns", np.int64),                 # integral over time of the number of invocations issued and not ended for the caller, up to service end (overhead excluded)
+    ("in_flight_ns", np.int64),                 # integral over time of the number issued and not ended for the
+                                                # caller, up to service end (overhead excluded)
     ("batches", np.int64),
     ("batch_items", np.int64),
 ])

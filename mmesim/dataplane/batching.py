@@ -1,7 +1,7 @@
 """Triton's dynamic batcher, one a copy: the queue, when a batch is launched, what it demands.
 
-A queue is a linked FIFO of slots; a batch is a piece of it that was cut off, and is known by its head. The walk from the
-head that the rules ask for is spared where the sum of items in the queue tells its result.
+A queue is a linked FIFO of slots; a batch is a piece of it that was cut off, and is known by its head. The walk from
+the head that the rules ask for is spared where the sum of items in the queue tells its result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def full_ns(s: State, row: int, count: int, t: int) -> int:
     """For how long all execution instances of a copy have been busy until `t`, over its life."""
     lanes = s.lanes
     now = t - lanes["full_since_ns"][row] if lanes["running"][row] == count else 0
-    return lanes["full_ns"][row] + now  # type: ignore[no-any-return]
+    return lanes["full_ns"][row] + now
 
 
 @kernel
@@ -77,7 +77,7 @@ def prefix(s: State, row: int, service: int, t: int) -> int:
                                 services["preferred"][service])
     late = t - r["enqueued_ns"][lanes["head"][row]] >= services["max_queue_delay_ns"][service]
     if n_preferred == 0 and lanes["queued_items"][row] < most:
-        return lanes["queued"][row] if late else 0  # type: ignore[no-any-return]
+        return lanes["queued"][row] if late else 0
     slot = lanes["head"][row]
     walked, items, preferred = 0, 0, 0
     while slot != NONE and (walked == 0 or items + r["items"][slot] <= most):
@@ -166,7 +166,7 @@ def batch_demand(s: State, service: int, items: int, work_q16: int) -> int:
         demand = alone * work_q16
     else:
         demand = alone * (work_q16 // items) + alone * (work_q16 % items) // items
-    return max(demand >> 16, 1)  # type: ignore[no-any-return]
+    return max(demand >> 16, 1)
 
 
 @kernel

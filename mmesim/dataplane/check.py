@@ -40,7 +40,7 @@ def _chain(following: np.ndarray, first: int) -> list[int]:
 
 
 def _check_slots(state: st.State) -> None:
-    """Each slot is free, or stands in the one place its stage says; the list of deadlines holds the live ones in order."""
+    """Each slot is free or stands in the one place its stage says; the list of deadlines has the live ones in order."""
     requests, clock, lanes = state.requests, state.clock, state.lanes
     stage = requests["stage"]
     free = _chain(requests["next"], int(clock["free"][0]))
@@ -61,7 +61,7 @@ def _check_outstanding(state: st.State) -> None:
     """Outstanding of copies, models, instances and endpoint: what was sent and has not left."""
     requests, n_models = state.requests, len(state.models)
     sent = requests[np.isin(requests["stage"], (st.HELD, st.HOST, st.QUEUED, st.RUNNING))]
-    rows = sent["instance"].astype(np.int64) * n_models + sent["model"]
+    rows = sent["instance"] * n_models + sent["model"]
     for name, array, where in (("copies", state.copies, rows), ("models", state.models, sent["model"]),
                                ("instances", state.instances, sent["instance"])):
         assert np.array_equal(array["outstanding"], np.bincount(where, minlength=len(array))), name
@@ -81,7 +81,7 @@ def _check_stations(state: st.State) -> None:
         weight = ONE_Q16 * (jobs - len(heads)) + state.services["share_q16"][requests["service"][heads]].sum()
         assert stations["weight_q16"][station] == weight, f"weight of station {station}"
         assert stations["works"][station] == np.count_nonzero(items < 0)
-        np.add.at(batches, requests["instance"][heads].astype(np.int64) * len(state.models) + requests["model"][heads], 1)
+        np.add.at(batches, requests["instance"][heads] * len(state.models) + requests["model"][heads], 1)
         in_service += len(slots) - len(heads) + sum(len(_chain(requests["next"], int(head))) for head in heads)
     assert np.array_equal(batches, state.lanes["running"])
     assert in_service == np.count_nonzero(np.isin(requests["stage"], (st.HOST, st.RUNNING)))

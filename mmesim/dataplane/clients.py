@@ -33,7 +33,7 @@ def think(s: State, user: int, seen_ns: int) -> None:
 def is_retried(s: State, slot: int, failure: int) -> bool:
     """Whether the caller tries again after this failure."""
     clock = s.clock
-    return (clock["retry_mask"][0] >> failure & 1 == 1  # type: ignore[no-any-return]
+    return (clock["retry_mask"][0] >> failure & 1 == 1
             and s.requests["attempt"][slot] < clock["attempts"][0])
 
 

@@ -24,7 +24,7 @@ from mmesim.dataplane.jit import COMPILED
 from mmesim.dataplane.state import State, layout
 
 
-class StateType(types.Type):  # type: ignore[misc]
+class StateType(types.Type):
     """The compiled kernel's type of a state."""
 
     def __init__(self) -> None:
@@ -40,9 +40,10 @@ indices, and so the compiler need not provide for them at each access, which tak
 
 _ARRAYS: dict[str, tuple[int, Any]] = {}
 """By field: its first word and its type."""
+_LAYOUT = layout()
 _words = 0
-for _name, (_dtype, _ndim) in layout().items():
-    _ARRAYS[_name] = (_words, types.Array(numba.from_dtype(np.dtype(_dtype)), _ndim, "C"))
+for _name, (_dtype, _ndim) in _LAYOUT.items():
+    _ARRAYS[_name] = (_words, types.Array(numba.from_dtype(_dtype), _ndim, "C"))
     _words += 1 + _ndim
 
 
@@ -50,22 +51,20 @@ def words(state: State) -> NDArray[np.int64]:
     """The list of words of a state; valid as long as the state is kept alive."""
     found: list[int] = []
     for name, array in state._asdict().items():
-        kind = _ARRAYS[name][1]
-        assert array.flags.c_contiguous and array.ndim == kind.ndim, name
-        assert numba.from_dtype(array.dtype) == kind.dtype, name
+        assert array.flags.c_contiguous and (array.dtype, array.ndim) == _LAYOUT[name], name
         found += [array.ctypes.data, *array.shape]
     return np.array(found, np.int64)
 
 
 @infer_getattr
-class _Attributes(AttributeTemplate):  # type: ignore[misc]
+class _Attributes(AttributeTemplate):
     key = StateType
 
     def generic_resolve(self, _type: Any, name: str) -> Any:
         return _ARRAYS[name][1] if name in _ARRAYS else None
 
 
-@lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(StateType)
 def _attribute(context: Any, builder: Any, _type: Any, value: Any, name: str) -> Any:
     """Make an array from its words."""
     first, kind = _ARRAYS[name]
@@ -89,7 +88,7 @@ def _attribute(context: Any, builder: Any, _type: Any, value: Any, name: str) ->
 
 
 if COMPILED:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def held(_context: Any, words: Any) -> Any:
         """The state that a list of words stands for."""
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -98,6 +97,6 @@ if COMPILED:
 
         return STATE(words), generate
 else:
-    def held(words: State) -> State:  # type: ignore[misc]
+    def held(words: State) -> State:
         """Uncompiled, the kernel is given the state itself."""
         return words

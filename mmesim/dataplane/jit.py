@@ -13,6 +13,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,8 @@ COMPILED = not numba.config.DISABLE_JIT
 """False: the kernel runs as plain Python."""
 
 HERE = Path(__file__).parent
-SOURCES = [*sorted(HERE.glob("*.py")), HERE.parent / "core" / "residency.py"]
+SOURCES = [*sorted(set(HERE.glob("*.py")) - {HERE / f"{name}.py" for name in ("plane", "check", "policy", "compiled")}),
+           HERE.parent / "core" / "residency.py"]
 """What the machine code is made from."""
 
 
@@ -50,12 +52,12 @@ OPTIONS = _options()
 
 def kernel(function: F) -> F:
     """A function of the kernel, called by others of the kernel."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
 def inlined(function: F) -> F:
     """A function of the kernel that is small or has one hot caller: always merged into it."""
-    return numba.njit(forceinline=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(forceinline=True, **OPTIONS)(function)
 
 
 def entry(function: F) -> F:
@@ -63,11 +65,12 @@ def entry(function: F) -> F:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())  # read while the function is being decorated, by this thread
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
+@cache
 def cache_folder() -> Path:
     """Folder of this kernel's machine code: below ``$XDG_CACHE_HOME`` or ``~/.cache``, or a temporary one."""
     digest = sha256(b"".join(path.read_bytes() for path in SOURCES))

@@ -1,7 +1,8 @@
 """The compiled data plane's loop: what happens next, and the entry point.
 
 Events are taken in the order of :mod:`mmesim.dataplane.api`. What an event may need (a slot, room for records, a user's
-draws, the next chunk of arrivals) is made sure of before it is begun, so that each return to Python leaves whole events.
+draws, the next chunk of arrivals) is made sure of before it is begun, so that each return to Python leaves whole
+events.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def next_timer(s: State) -> int:
     while clock["n_timers"][0] > 0:
         row = timers["tie"][0]
         if timers["key"][0] == lanes["timer_ns"][row]:
-            return timers["key"][0]  # type: ignore[no-any-return]
+            return timers["key"][0]
         drop_timer(s)
         if lanes["timer_ns"][row] != NEVER_NS:
             file_timer(s, row)

@@ -1,7 +1,8 @@
 """From a policy's method to machine code that the kernel can call, if numba can make it.
 
-The very method of the user's class is compiled; `self` becomes a constant record of the policy's numeric dataclass fields.
-A method that wants more than that (`self.rng`, a dict, another method) stays Python, and the kernel comes back to ask.
+The very method of the user's class is compiled; `self` becomes a constant record of the policy's numeric dataclass
+fields. A method that wants more than that (`self.rng`, a dict, another method) stays Python, and the kernel comes back
+to ask.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ def parameters(policy: Policy) -> tuple[float, ...]:
         names += [name for name in ("blind", "spill_outstanding") if name not in names]
     values = {name: getattr(policy, name) for name in names if not name.startswith("_")}
     numbers = {name: value for name, value in values.items() if isinstance(value, (bool, int, float))}
-    return namedtuple("parameters", numbers)(**numbers)  # type: ignore[return-value]
+    return namedtuple("parameters", numbers)(**numbers)
 
 
 def score_code(policy: RoutingPolicy) -> Any:
     """Compiled ``int64 score(outstanding, instance outstanding, last use, uses, draw, now)``; None: cannot be."""
     score, me = numba.njit(type(policy).score), parameters(policy)
 
-    def ask(outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # type: ignore[no-untyped-def]
+    def ask(outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return score(me, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns)
 
     return _compiled(ask, score, 6)
@@ -41,7 +42,7 @@ def admit_code(policy: AdmissionPolicy) -> Any:
     """Compiled ``int64 admit(model outstanding, endpoint outstanding, ready, serving, now)``; None: cannot be."""
     admit, me = numba.njit(type(policy).admit), parameters(policy)
 
-    def ask(model_outstanding, endpoint_outstanding, ready, serving, now_ns):  # type: ignore[no-untyped-def]
+    def ask(model_outstanding, endpoint_outstanding, ready, serving, now_ns):
         return admit(me, model_outstanding, endpoint_outstanding, ready, serving, now_ns)
 
     return _compiled(ask, admit, 5)

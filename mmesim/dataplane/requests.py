@@ -25,7 +25,7 @@ def take_slot(s: State) -> int:
     slot = s.clock["free"][0]
     assert slot != NONE
     s.clock["free"][0] = s.requests["next"][slot]
-    return slot  # type: ignore[no-any-return]
+    return slot
 
 
 @inlined

@@ -80,7 +80,7 @@ def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
 
 @inlined
 def pick_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int, int]:
-    """Among the READY copies; without one, the cold start under way: (_SEND, instance), (_REFUSE, failure) or a stop."""
+    """A READY copy, or else the cold start under way: (_SEND, instance), (_REFUSE, failure) or a stop."""
     clock, models = s.clock, s.models
     n = np.int64(models["n_ready"][model])
     if n > 0:
@@ -106,7 +106,7 @@ def pick_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int
 def wishes(s: State, instance: int, model: int, t: int) -> bool:
     """Whether the chosen copy is so busy that the router wants one more."""
     spill, models, row = s.clock["spill"][0], s.models, instance * s.clock["n_models"][0] + model
-    return (spill > 0 and s.copies["outstanding"][row] >= spill  # type: ignore[no-any-return]
+    return (spill > 0 and s.copies["outstanding"][row] >= spill
             and models["n_copies"][model] < len(s.serving) and models["joining"][model] == NONE
             and t >= models["wish_after_ns"][model])
 
@@ -218,7 +218,7 @@ def unhold(s: State, row: int) -> int:
     slot = s.lanes["held_head"][row]
     if slot != NONE:
         s.lanes["held_head"][row] = s.requests["next"][slot]
-    return slot  # type: ignore[no-any-return]
+    return slot
 
 
 @kernel

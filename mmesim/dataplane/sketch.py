@@ -90,7 +90,7 @@ def record(s: State, slot: int, failure: int, latency_ns: int) -> int:
     rows["latency_ns"][at] = latency_ns
     for reason in range(N_REASONS):
         rows["reasons_ns"][at, reason] = 0
-    return at  # type: ignore[no-any-return]
+    return at
 
 
 @kernel

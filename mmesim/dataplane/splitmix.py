@@ -22,4 +22,4 @@ def draw(seed: np.uint64, serial: int, which: int) -> int:
     z = seed + np.uint64(serial + 1) * _SERIAL + np.uint64(which + 1) * _WHICH
     z = (z ^ (z >> _30)) * _MIX_1
     z = (z ^ (z >> _27)) * _MIX_2
-    return np.int64((z ^ (z >> _31)) >> _2)  # type: ignore[return-value]
+    return np.int64((z ^ (z >> _31)) >> _2)

@@ -1,31 +1,24 @@
 """The state of the compiled data plane: record arrays, addressed field first (``state.requests["next"][slot]``).
 
 Everything the kernel knows lies in these arrays (and in the residency table's), so it can stop anywhere between two
-events and go on later, with larger arrays if need be. A *slot* is a row of `REQUEST`: an invocation from its issue to its
-end on the server, or a retry that waits for its time. A *row* is a copy: ``instance * n_models + model``. A *station* is
-2·instance (device) or 2·instance + 1 (host CPUs).
+events and go on later, with larger arrays if need be. A *slot* is a row of `REQUEST`: an invocation from its issue to
+its end on the server, or a retry that waits for its time. A *row* is a copy: ``instance * n_models + model``. A
+*station* is 2·instance (device) or 2·instance + 1 (host CPUs).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.residency import COPY, INSTANCE, MODEL
-from mmesim.core.types import NEVER_NS, NONE
 from mmesim.dataplane.api import (
     ENDPOINT_COUNTERS,
     INSTANCE_COUNTERS,
     MODEL_COUNTERS,
-    N_TIERS,
-    ONE_Q16,
     REQUEST_RECORD,
-    SKETCH_BUCKETS,
-    PlaneSpec,
-    ServiceSpec,
 )
 
 Rows = NDArray[Any]
@@ -199,98 +192,5 @@ class State(NamedTuple):
 
 def layout() -> dict[str, tuple[np.dtype[Any], int]]:
     """Type of the elements and number of dimensions of each array of a `State`."""
-    return {name: hint.__metadata__ for name, hint in get_type_hints(State, include_extras=True).items()}
-
-
-def free_slots(first: int, n: int) -> NDArray[np.void]:
-    """`n` free slots, linked in order; the last one ends the list. The first has number `first`."""
-    slots = np.zeros(n, REQUEST)
-    slots["next"] = np.arange(first + 1, first + n + 1)
-    slots["next"][-1] = NONE
-    return slots
-
-
-def empty_lanes(n: int) -> NDArray[np.void]:
-    """Batchers of `n` copies with nothing in them."""
-    lanes = np.zeros(n, LANE)
-    for name in ("held_head", "held_tail", "head", "tail", "loaded_ns"):
-        lanes[name] = NONE
-    lanes["timer_ns"] = lanes["entry_ns"] = NEVER_NS
-    return lanes
-
-
-def idle_stations(n_instances: int, cpu_capacity_q16: int, base: int, room: int, now_ns: int) -> NDArray[np.void]:
-    """The two stations of each of `n_instances`, whose heaps of `room` entries lie from `base` on."""
-    stations = np.zeros(2 * n_instances, STATION)
-    stations["at_ns"] = now_ns
-    stations["factor_q16"] = stations["speed_q16"] = ONE_Q16
-    stations["capacity_q16"][0::2] = ONE_Q16
-    stations["capacity_q16"][1::2] = cpu_capacity_q16
-    stations["base"] = base + room * np.arange(2 * n_instances)
-    stations["room"] = room
-    return stations
-
-
-def winner_tree(next_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`State.due` and `State.tree` of stations with these next completions."""
-    size = max(2, 1 << (len(next_ns) - 1).bit_length())
-    due = np.full(size, NEVER_NS)
-    due[:len(next_ns)] = next_ns
-    nodes = np.concatenate([np.zeros(size, np.int64), np.arange(size)])
-    for node in range(size - 1, 0, -1):
-        left, right = nodes[2 * node], nodes[2 * node + 1]
-        nodes[node] = left if due[left] <= due[right] else right
-    return due, nodes[:size].copy()
-
-
-def service_tables(specs: Sequence[ServiceSpec]) -> tuple[Rows, Rows, Rows]:
-    """`State.services`, `service_of` and `tables`: what is alike is stored once."""
-    rows: dict[tuple[object, ...], int] = {}
-    known: list[tuple[int, ...]] = []
-    starts: dict[object, int] = {}
-    pieces = [np.zeros(0, np.int64)]
-
-    def start(key: object, table: Sequence[int] | Rows) -> int:
-        if key not in starts:
-            starts[key] = sum(map(len, pieces))
-            pieces.append(np.asarray(table, np.int64))
-        return starts[key]
-
-    service_of = np.zeros(len(specs), np.int64)
-    for model, spec in enumerate(specs):
-        rest = tuple(int(getattr(spec, name)) for name in SERVICE.names[4:])
-        key = (id(spec.service_ns), spec.preferred, rest)
-        if key not in rows:
-            rows[key] = len(known)
-            known.append((start(id(spec.service_ns), spec.service_ns[1:]), len(spec.service_ns) - 1,
-                          start(spec.preferred, spec.preferred), len(spec.preferred), *rest))
-        service_of[model] = rows[key]
-    return np.array(known, SERVICE), service_of, np.concatenate([*pieces, np.zeros(1, np.int64)])
-
-
-def fresh_counters(n_models: int, n_instances: int) -> dict[str, NDArray[np.generic]]:
-    """Counters and sketches at zero, by field of `State`."""
-    return {"endpoint": np.zeros(1, ENDPOINT_COUNTERS), "sent": np.zeros(n_instances, INSTANCE_COUNTERS),
-            "by_model": np.zeros(n_models, MODEL_COUNTERS), "sketch": np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64),
-            "sketches": np.zeros((n_models, SKETCH_BUCKETS), np.uint32)}
-
-
-def fresh_clock(spec: PlaneSpec) -> NDArray[np.void]:
-    """The one row of CLOCK before anything has happened; policies and clients are still to be entered."""
-    clock = np.zeros(1, CLOCK)
-    for name in ("oldest", "newest", "pending", "chosen"):
-        clock[name] = NONE
-    clock["n_models"] = len(spec.services)
-    clock["timeout_ns"] = spec.timeout_ns
-    clock["interference_q16"] = spec.interference_q16
-    clock["record"] = spec.record_requests
-    clock["attempts"] = spec.retry.attempts
-    clock["jitter_q16"] = spec.retry.jitter_q16
-    clock["route_seed"] = spec.route_seed % (1 << 64)
-    clock["retry_seed"] = spec.retry_seed % (1 << 64)
-    return clock
-
-
-def record_rows(n: int) -> NDArray[np.void]:
-    """Room for `n` request records."""
-    return np.zeros(n, REQUEST_RECORD)
+    hints = get_type_hints(State, include_extras=True)
+    return {name: (np.dtype(hint.__metadata__[0]), hint.__metadata__[1]) for name, hint in hints.items()}

@@ -101,4 +101,4 @@ def weight_of(s: State, item: int) -> int:
     """Weight of a running job: a batch wants its model's share, all else one vCPU."""
     if item < 0 or s.requests["stage"][item] == HOST:
         return ONE_Q16
-    return s.services["share_q16"][s.requests["service"][item]]  # type: ignore[no-any-return]
+    return s.services["share_q16"][s.requests["service"][item]]
