@@ -110,7 +110,7 @@ class Standin:
     def _on_wish(self, model: int) -> None:
         self.table.models["wish_after_ns"][model] = self.plane.now_ns + self.case.wish_pause * self.case.tick_ns
         free = [int(i) for i in self.table.serving if self.table.state(i, model) is not Residency.READY
-                and not self.table.is_cold_starting(i, model)]
+                and not self._copy("cold", i, model)]
         self._start_cold(free[0], model)
 
     def _start_cold(self, instance: int, model: int) -> None:
@@ -206,7 +206,7 @@ class Standin:
         self.table.advance(instance, model, "unload finished")
         if self.case.unload_stalls:
             self._unstall(instance)
-        if self.table.is_cold_starting(instance, model):
+        if self._copy("cold", instance, model):
             self._waiting[instance].append(model)
         elif not self.case.keep_on_disk:
             self.table.advance(instance, model, "delete artifact")
@@ -235,7 +235,7 @@ class Standin:
         self.plane.fail_instance(instance, Failure.INSTANCE_LOST)
         self.table.set_serving(instance, False)
         for model in range(self.table.n_models):
-            if self.table.is_cold_starting(instance, model):
+            if self._copy("cold", instance, model):
                 self.table.cold_ended(instance, model)
         self._extracting = {token: copy for token, copy in self._extracting.items() if copy[0] != instance}
         self._waiting[instance].clear()

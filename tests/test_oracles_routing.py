@@ -1,0 +1,57 @@
+"""Routing between identical servers against theory: at random, join the shortest queue.
+
+Random splitting makes each server an M/M/1. Join-the-shortest-queue of two: the Markov chain of both queue lengths, cut
+at 60, solved here. One central queue (M/M/2) is the floor for both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference.lab import Bench, agrees, poisson, replicate, service
+from reference.policies import AtRandom, LeastBusyCopy
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import spsolve
+
+N = 60_000
+
+
+def shortest_of_two(rho: float, cut: int = 60) -> float:
+    """Mean sojourn of JSQ on two exponential servers of rate 1, total arrival rate 2·rho; ties to the first."""
+    moves: dict[tuple[int, int], float] = {}
+
+    def move(a: int, b: int, to_a: int, to_b: int, rate: float) -> None:
+        here, there = a * cut + b, to_a * cut + to_b
+        moves[there, here] = moves.get((there, here), 0.0) + rate
+        moves[here, here] = moves.get((here, here), 0.0) - rate
+
+    for a in range(cut):
+        for b in range(cut):
+            if min(a, b) < cut - 1:
+                move(a, b, a + (a <= b), b + (a > b), 2 * rho)
+            if a:
+                move(a, b, a - 1, b, 1.0)
+            if b:
+                move(a, b, a, b - 1, 1.0)
+    where, rates = np.array(list(moves)), np.array(list(moves.values()))
+    flow = csr_matrix((rates, (where[:, 0], where[:, 1])), (cut * cut, cut * cut)).tolil()
+    flow[0] = np.ones(cut * cut)
+    p = spsolve(flow.tocsc(), np.eye(1, cut * cut).ravel())
+    number = np.add.outer(np.arange(cut), np.arange(cut)).ravel()
+    return float(p @ number / (2 * rho))
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.5, 2), (0.7, 2), (0.7, 5)])
+def test_random_is_mm1(rho: float, n: int) -> None:
+    bench = Bench([service()], n_instances=n, routing=AtRandom())
+    found = replicate(lambda rng, seed: bench.run(poisson(rng, n * rho, N), seed).sojourn.mean())
+    agrees(1 / (1 - rho), found[0])
+
+
+@pytest.mark.parametrize(("rho", "known"), [(0.5, 1.426321), (0.7, 2.108197), (0.8, 2.955737)])
+def test_least_outstanding_is_join_the_shortest_queue(rho: float, known: float) -> None:
+    oracle = shortest_of_two(rho)
+    assert oracle == pytest.approx(known, abs=1e-5)
+    bench = Bench([service()], n_instances=2, routing=LeastBusyCopy())
+    found = replicate(lambda rng, seed: bench.run(poisson(rng, 2 * rho, N)).sojourn.mean())
+    agrees(oracle, found[0])
