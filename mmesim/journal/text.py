@@ -1,7 +1,7 @@
 """Events and actions as JSON and back, by the fields of their dataclasses.
 
 One step is one line: ``{"t":<ns>,"event":{"ModelMissed":{"model":3,"instance":-1}},"actions":[…]}``. Writing must be
-cheap, because a journal is on by default: for every class a template and a getter of its fields are made once.
+cheap, because a journal is on by default: for every class a function of its own is made once from its fields.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
 from mmesim.core.actions import Action
@@ -19,32 +18,19 @@ from mmesim.core.types import Failure
 SCHEMA = 1
 """Version of the journal's layout; the header carries it."""
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), *get_args(Action))}
-_quoted = json.encoder.encode_basestring_ascii
-_mapping = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-_WRITE: dict[Any, Callable[[Any], str] | None] = {int: None, Failure: None, str: _quoted,
-                                                  bool: lambda value: "true" if value else "false"}
-"""How a field of a type is written; None: as an integer. Anything else is a mapping."""
+_HELPERS = {"text": json.encoder.encode_basestring_ascii, "truth": ("false", "true"),
+            "mapping": json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode}
+_WRITE = {int: "{v.%s}", Failure: "{v.%s:d}", str: "{text(v.%s)}", bool: "{truth[v.%s]}"}
+"""How a field of a type is written, as a piece of an f-string; anything else is a mapping."""
 
 
 def _writer(kind: type) -> Callable[[Any], str]:
-    """A function from a value of this dataclass to its JSON."""
-    names = [field.name for field in fields(kind)]
+    """A function from a value of this dataclass to its JSON, compiled once, as dataclasses compile their methods."""
     hints = get_type_hints(kind)
-    convert = [_WRITE.get(hints[name], _mapping) for name in names]
-    slots = ",".join(f'"{name}":{"%d" if write is None else "%s"}' for name, write in zip(names, convert, strict=True))
-    template = f'{{"{kind.__name__}":{{{slots}}}}}'
-    if not names:
-        return lambda value: template
-    get = attrgetter(*names)
-    if not any(convert):
-        return lambda value: template % get(value)
-    single = len(names) == 1
-
-    def write(value: Any) -> str:
-        values = (get(value),) if single else get(value)
-        return template % tuple([v if to is None else to(v) for to, v in zip(convert, values, strict=True)])
-
-    return write
+    slots = ",".join(f'"{field.name}":' + _WRITE.get(hints[field.name], "{mapping(v.%s)}") % field.name
+                     for field in fields(kind))
+    writer: Callable[[Any], str] = eval(f"lambda v: f'{{{{\"{kind.__name__}\":{{{{{slots}}}}}}}}}'", _HELPERS)
+    return writer
 
 
 _WRITERS = {kind: _writer(kind) for kind in KNOWN.values()}

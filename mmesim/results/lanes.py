@@ -7,10 +7,13 @@ a mistake. Many of them is thrashing; CloudWatch's hint at it is the sample coun
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mmesim.core import actions as ac
 from mmesim.core import events as ev
@@ -55,6 +58,7 @@ class _Stay:
 
 
 _COLUMNS = ("slot", "model", "load_ns", "ready_ns", "unload_ns", "end_ns", "tier", "reload", "gpu_bytes", "reason")
+"""Of a closed lane; kept as integers, for there may be millions: reasons are numbered."""
 
 
 @dataclass
@@ -71,7 +75,8 @@ class Lanes:
         self._open: dict[tuple[int, int], _Stay] = {}
         self._left_ns: dict[tuple[int, int], int] = {}
         self._downloaded: set[tuple[int, int]] = set()
-        self._closed: list[tuple[Any, ...]] = []
+        self._closed = array("q")
+        self._reasons: dict[str, int] = {}
         self._on: dict[type, Callable[[Any, int], None]] = {
             ev.CopyWished: lambda event, now_ns: self._count(Count.SPILL_WISHES),
             ev.DownloadFailed: self._download_failed,
@@ -109,7 +114,9 @@ class Lanes:
 
         for slot, model in list(self._open):
             self._close(slot, model, ended_ns)
-        table = pd.DataFrame.from_records(self._closed, columns=list(_COLUMNS))
+        closed = np.frombuffer(self._closed, np.int64).reshape(-1, len(_COLUMNS))
+        table = pd.DataFrame(closed, columns=list(_COLUMNS)).astype({"reload": bool})
+        table["reason"] = np.array([*self._reasons, ""], object)[closed[:, -1]]
         return table.sort_values(["load_ns", "slot", "model"], kind="stable", ignore_index=True)
 
     def _count(self, what: Count) -> None:
@@ -174,5 +181,6 @@ class Lanes:
 
     def _close(self, slot: int, model: int, end_ns: int) -> None:
         stay = self._open.pop((slot, model))
-        self._closed.append((slot, model, stay.load_ns, stay.ready_ns, stay.unload_ns, end_ns, stay.tier, stay.reload,
-                             stay.gpu_bytes, stay.reason))
+        reason = self._reasons.setdefault(stay.reason, len(self._reasons))
+        self._closed.extend((slot, model, stay.load_ns, stay.ready_ns, stay.unload_ns, end_ns, stay.tier, stay.reload,
+                             stay.gpu_bytes, reason))
