@@ -113,6 +113,7 @@ class ColdPath:
         instance.ready.add(model)
         if instance.spec.has_gpu:
             endpoint.expected_gpu_bytes[model] = gpu_bytes
+        instance.room_made = 0 if gpu_bytes > instance.gpu.accounts[model] else instance.room_made
         fits = instance.gpu.settle(model, gpu_bytes if instance.spec.has_gpu else 0)
         if not (fits and instance.host.settle(model, host_bytes)):
             (instance.host if fits else instance.gpu).fill(model)
@@ -149,6 +150,7 @@ class ColdPath:
             self.fail(instance, model, now_ns)
         else:
             instance.load_queue.appendleft(model)
+            instance.room_made = 0
 
     def fail(self, instance: InstanceState, model: int, now_ns: int) -> None:
         """The cold start ends in an error; the model is refused for a while."""

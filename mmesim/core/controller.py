@@ -26,8 +26,8 @@ from mmesim.units import ns
 WISH_PAUSE_NS = ns(10.0)
 """How long the router does not repeat a wish for another copy that could not be granted (assumed)."""
 
-_OF_AN_INSTANCE = (ev.DownloadFinished, ev.DownloadFailed, ev.LoadFinished, ev.LoadFailed, ev.UnloadFinished,
-                   ev.CopyIdle, ev.InstanceLost, ev.InstanceDrained)
+_OF_AN_INSTANCE = {ev.DownloadFinished, ev.DownloadFailed, ev.LoadFinished, ev.LoadFailed, ev.UnloadFinished,
+                   ev.CopyIdle, ev.InstanceLost, ev.InstanceDrained}
 """Late news of an instance that has ended meanwhile is ignored."""
 
 
@@ -57,8 +57,9 @@ class EndpointController:
     def step(self, event: ev.Event, now_ns: int) -> tuple[Action, ...]:
         """Take in what has happened at `now_ns`; returns what is to be done, in order."""
         self.endpoint.actions = []
-        if not (isinstance(event, _OF_AN_INSTANCE) and event.instance not in self.endpoint.fleet):
-            self._handlers[type(event)](event, now_ns)
+        kind = type(event)
+        if kind not in _OF_AN_INSTANCE or event.instance in self.endpoint.fleet:  # type: ignore[union-attr]
+            self._handlers[kind](event, now_ns)
         return tuple(self.endpoint.actions)
 
     def next_deadline_ns(self) -> int | None:
@@ -69,12 +70,11 @@ class EndpointController:
             if index in fleet and fleet[index].cold.get(model) is cold:
                 break
             heappop(deadlines)
-        times = [*self.scaling.drain_deadlines_ns.values()]
-        if deadlines:
-            times.append(deadlines[0][0])
-        if self._next_prewarm_ns is not None:
-            times.append(self._next_prewarm_ns)
-        return min(times, default=None)
+        due_ns = deadlines[0][0] if deadlines else None
+        for other_ns in (self._next_prewarm_ns, *self.scaling.drain_deadlines_ns.values()):
+            if other_ns is not None and (due_ns is None or other_ns < due_ns):
+                due_ns = other_ns
+        return due_ns
 
     def check(self) -> None:
         """All invariants of the control state; an assertion fails on our bug."""

@@ -88,6 +88,8 @@ class InstanceState:
     cold: dict[int, ColdStart] = field(default_factory=dict)
     download_queue: deque[int] = field(default_factory=deque)
     load_queue: deque[int] = field(default_factory=deque)
+    room_made: int = 0
+    """For so many loads at the head of the queue there is room, or it is on its way."""
     downloading: int = 0
     loading: int = 0
     draining: bool = False

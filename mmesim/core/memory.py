@@ -107,32 +107,35 @@ class Memory:
                 instance.gpu.reserve(self.endpoint.specs[queue[0]].framework, base_bytes)
             instance.gpu.reserve(queue[0], gpu_bytes)
             instance.host.reserve(queue[0], host_bytes)
+            instance.room_made = max(0, instance.room_made - 1)
             return Room.RESERVED
         if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
             return Room.NEVER
-        return Room.WAIT if self._make_room(instance, queue, now_ns) else self._prospect(instance)
+        if instance.room_made < len(queue):
+            instance.room_made = self._make_room(instance, queue, now_ns)
+        return Room.WAIT if instance.room_made else self._prospect(instance)
 
     def _needs(self, instance: InstanceState, model: int) -> tuple[int, int, int]:
         """(device bytes of the copy, framework base still to come, host bytes); no device bytes on a CPU endpoint."""
         spec = self.endpoint.specs[model]
-        if not instance.spec.has_gpu:
+        if instance.memory is instance.host:
             return 0, 0, spec.host_bytes
         base_bytes = 0 if spec.framework in instance.gpu.accounts else spec.framework_base_bytes
         return self.endpoint.expected_gpu_bytes[model], base_bytes, spec.host_bytes
 
-    def _make_room(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> bool:
-        """Evict for the queue, in order; True when what is leaving will be enough for its head."""
+    def _make_room(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> int:
+        """Evict for the queue, in order; returns for how many of its loads the room is there or on its way."""
         short_gpu = -instance.gpu.free_bytes - instance.leaving_gpu_bytes
         short_host = -instance.host.free_bytes - instance.leaving_host_bytes
-        for model in queue:
+        for n, model in enumerate(queue):
             gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
             short_gpu += gpu_bytes + base_bytes
             short_host += host_bytes
             if short_gpu > 0 or short_host > 0:
                 short_gpu, short_host = self._evict(instance, model, short_gpu, short_host, now_ns)
             if short_gpu > 0 or short_host > 0:
-                return model != queue[0]
-        return True
+                return n
+        return len(queue)
 
     def _evict(self, instance: InstanceState, model: int, short_gpu: int, short_host: int,
                now_ns: int) -> tuple[int, int]:
@@ -140,7 +143,7 @@ class Memory:
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
             return short_gpu, short_host
-        need_bytes = short_gpu if instance.spec.has_gpu and short_gpu > 0 else short_host
+        need_bytes = short_gpu if short_gpu > 0 else short_host
         for victim in self.endpoint.policies.gpu_eviction.victims(candidates, need_bytes, now_ns):
             self._check_victim(victim, instance)
             short_gpu -= instance.gpu.accounts[victim.model]
