@@ -168,8 +168,14 @@ def test_many_instances_are_a_choice_that_is_told(run: Run) -> None:
     lives = [{"number": n, "slot": n, "zone": 0, "launched_ns": 0, "joined_ns": n * 10**9, "ended_ns": None,
               "reason": ""} for n in range(60)]
     crowded = replace(run, details={**run.details, "fleet": lives})
-    assert [life.number for life in swimlanes.shown_lives(crowded)] == list(range(swimlanes.MOST_LIVES))
-    assert "24 of 60 instances are shown" in swimlanes.note(crowded)
+    shown = [[life.number for life in lives] for lives in swimlanes.shown_slots(crowded)]
+    assert shown == [[n] for n in range(swimlanes.MOST_LANES)]
+    assert "the first 24 of 60 lanes" in swimlanes.note(crowded)
+
+
+def test_instances_that_follow_each_other_share_a_lane(run: Run) -> None:
+    lanes = [[life.number for life in lives] for lives in swimlanes.shown_slots(run)]
+    assert [1, 3] in lanes and sorted(number for lane in lanes for number in lane) == [0, 1, 2, 3]
 
 
 # ---- series, words

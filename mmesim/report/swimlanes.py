@@ -1,9 +1,10 @@
-"""Which models were in memory on which instance over time: one lane an instance, drawn as SVG by hand.
+"""Which models were in memory on which instance over time, drawn as SVG by hand.
 
-In a lane each of a few models has a row of its own: the most requested ones, and those that were reloaded most, which
-tell the most about an eviction policy. A bar is a READY copy, its pale head the load, its pale tail the unload. All
-other models together are an area: how many of them were READY. Two rugs below show every load and every eviction on
-the instance. What is closer together than a pixel is drawn as one.
+Instances that followed each other in one slot share a lane; each has a frame of its own. In a lane a few models have a
+row each: the most requested ones, and those that were reloaded most, which tell the most about an eviction policy. A
+bar is a READY copy, its pale head the load, its pale tail the unload. All other models together are an area: how many
+of them were READY. Two rugs below show every load and every eviction on the instance. What is closer together than a
+pixel is drawn as one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT = 1200, 132, 14
 ROW, BAR, AREA, RUG, GAP = 9, 7, 26, 6, 16
-MOST_LIVES = 24
+MOST_LANES = 24
 MOST_MODELS = len(MODEL_COLOURS)
 _PIXELS = WIDTH - LEFT - RIGHT
 
@@ -63,24 +64,28 @@ def choose(run: Run) -> Chosen:
 def swim_lanes(run: Run, time: Timeline) -> str:
     """The figure as an SVG element."""
     chosen = choose(run)
-    lives = shown_lives(run)
+    slots = shown_slots(run)
     lane = ROW * len(chosen.names) + (AREA + 4 if chosen.others else 0) + RUG * 2 + GAP
-    height = 30 + lane * len(lives)
+    height = 30 + lane * len(slots)
     body = [*_time_axis(time, height)]
-    for k, life in enumerate(lives):
-        stays = run.lanes[run.lanes["instance"] == life.number]
-        body += _lane(stays, life, chosen, time, 24 + k * lane)
+    for k, lives in enumerate(slots):
+        body += _name(lives, 24 + k * lane)
+        for life in lives:
+            stays = run.lanes[run.lanes["instance"] == life.number]
+            body += _lane(stays, life, chosen, time, 24 + k * lane)
     label = "Models in memory on each instance over simulated time"
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}" class="lanes">{"".join(body)}</svg>'
 
 
-def shown_lives(run: Run) -> list[InstanceLife]:
-    """Instances that served, at most MOST_LIVES: those that served longest."""
-    lives = [InstanceLife(**life) for life in run.details["fleet"]]
-    served = [life for life in lives if life.joined_ns is not None]
-    ended_ns = round(run.summary["run"]["ended_s"] * 1e9)
-    served.sort(key=lambda life: ((life.joined_ns or 0) - (life.ended_ns or ended_ns), life.number))
-    return sorted(served[:MOST_LIVES], key=lambda life: life.number)
+def served_slots(run: Run) -> list[list[InstanceLife]]:
+    """Instances that served, by slot, in the order of their launch."""
+    lives = [InstanceLife(**life) for life in run.details["fleet"] if life["joined_ns"] is not None]
+    return [[life for life in lives if life.slot == slot] for slot in sorted({life.slot for life in lives})]
+
+
+def shown_slots(run: Run) -> list[list[InstanceLife]]:
+    """At most MOST_LANES of them, from the first: a slot is reused as soon as it is free, so the first serve most."""
+    return served_slots(run)[:MOST_LANES]
 
 
 def legend(run: Run) -> list[tuple[str, str, str]]:
@@ -112,25 +117,34 @@ def _time_axis(time: Timeline, height: int) -> Iterator[str]:
                    f'<text x="{x:.1f}" y="12" class="tick">{text}</text>')
 
 
+def _name(lives: Sequence[InstanceLife], top: int) -> Iterator[str]:
+    """What stands left of a lane."""
+    numbers = [str(life.number) for life in lives]
+    name = f"instance {numbers[0]}" if len(lives) == 1 else f"instances {', '.join(numbers[:3])}"
+    more = f"and {len(lives) - 3} more" if len(lives) > 3 else lives[-1].reason
+    zones = ", ".join(str(zone) for zone in sorted({life.zone for life in lives}))
+    yield (f'<text x="0" y="{top + 11}" class="name">{name}</text><text x="0" y="{top + 25}" class="note">'
+           f'{"zone" if len(zones) == 1 else "zones"} {zones}</text><text x="0" y="{top + 39}" class="note">'
+           f'{escape(more)}</text>')
+
+
 def _lane(stays: DataFrame, life: InstanceLife, chosen: Chosen, time: Timeline, top: int) -> Iterator[str]:
     end_ns = time.end_s * 1e9 if life.ended_ns is None else life.ended_ns
     start, joined, end = (float(_x(time, t)) for t in (life.launched_ns, life.joined_ns, end_ns))
     rows = ROW * len(chosen.names)
     bottom = top + rows + (AREA + 4 if chosen.others else 0) + RUG * 2
-    yield (f'<text x="0" y="{top + 11}" class="name">instance {life.number}</text>'
-           f'<text x="0" y="{top + 25}" class="note">zone {life.zone}, '
-           f'{format_duration((end_ns - life.launched_ns) / 1e9)}</text>')
-    if life.reason:
-        yield f'<text x="0" y="{top + 39}" class="note">{escape(life.reason)}</text>'
     if joined > start:
         yield (f'<rect x="{start:.1f}" y="{top}" width="{joined - start:.1f}" height="{bottom - top}" '
                f'class="provisioning"><title>provisioning</title></rect>')
-    yield f'<rect x="{joined:.1f}" y="{top}" width="{max(end - joined, 1):.1f}" height="{bottom - top}" class="frame"/>'
+    served = format_duration((end_ns - (life.joined_ns or 0)) / 1e9)
+    title = f"instance {life.number}, zone {life.zone}: {served} in service; {life.reason or 'still there'}"
+    yield (f'<rect x="{joined:.1f}" y="{top}" width="{max(end - joined, 1):.1f}" height="{bottom - top}" class="frame">'
+           f'<title>{escape(title)}</title></rect>')
     for k, name in enumerate(chosen.names):
         yield from _row(stays[stays["model"] == name], name, MODEL_COLOURS[k], life, time, top + k * ROW + 1)
     if chosen.others:
         others = stays[~stays["model"].isin(chosen.names)]
-        yield from _others(others, time, top + rows + 2)
+        yield from _others(others, joined, end, time, top + rows + 2)
     rugs = top + rows + (AREA + 4 if chosen.others else 0)
     yield from _rug(stays["load_ns"].to_numpy(), time, rugs, "teal", "load")
     evicted = stays["reason"].str.startswith("evicted").to_numpy(bool)
@@ -172,7 +186,7 @@ def _bar(start: float, end: float, y: int) -> str:
     return f"M{start:.1f} {y}h{max(end - start, 0.4):.1f}v{BAR}H{start:.1f}z" if end > start else ""
 
 
-def _others(stays: DataFrame, time: Timeline, y: int) -> Iterator[str]:
+def _others(stays: DataFrame, joined: float, end: float, time: Timeline, y: int) -> Iterator[str]:
     """How many of the other models were READY, pixel by pixel."""
     held = stays[stays["ready_ns"] >= 0]
     unload = held["unload_ns"].to_numpy()
@@ -187,8 +201,9 @@ def _others(stays: DataFrame, time: Timeline, y: int) -> Iterator[str]:
     steps = np.flatnonzero(np.diff(level, prepend=0))
     points = "".join(f"H{LEFT + x}V{y + AREA - level[x] / most * AREA:.1f}" for x in steps.tolist())
     yield (f'<path d="M{LEFT} {y + AREA}{points}H{LEFT + _PIXELS}V{y + AREA}z" fill="var(--grey)" opacity=".55">'
-           f'<title>other models READY: at most {most} at once</title></path>'
-           f'<text x="{LEFT - 6}" y="{y + 17}" class="side">up to {most} others</text>')
+           f'<title>other models READY: at most {most} at once</title></path>')
+    if end - joined > 90:
+        yield f'<text x="{end - 5:.1f}" y="{y + AREA - 4}" class="side">up to {most} others</text>'
 
 
 def _rug(times_ns: NDArray[np.int64], time: Timeline, y: int, shade: str, what: str) -> Iterator[str]:
@@ -204,8 +219,8 @@ def _rug(times_ns: NDArray[np.int64], time: Timeline, y: int, shade: str, what: 
 def note(run: Run, chosen: Chosen | None = None) -> str:
     """What the figure leaves out, in words; empty when nothing."""
     chosen = chosen or choose(run)
-    served = sum(1 for life in run.details["fleet"] if life["joined_ns"] is not None)
+    lanes = len(served_slots(run))
     parts: Sequence[str] = [
         *([f"{plural(chosen.others, 'other model')} together are the grey area"] if chosen.others else []),
-        *([f"{MOST_LIVES} of {served} instances are shown, those that served longest"] if served > MOST_LIVES else [])]
+        *([f"the first {MOST_LANES} of {lanes} lanes of instances are shown"] if lanes > MOST_LANES else [])]
     return "; ".join(parts)

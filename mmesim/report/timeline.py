@@ -72,7 +72,8 @@ class Timeline:
 def timeline(run: Run) -> Timeline:
     """The axis of a run: a unit that gives numbers a person reads."""
     end_s = run.summary["run"]["ended_s"]
-    unit_s, unit = next((u for u in ((1.0, "s"), (60.0, "min"), (3600.0, "h")) if end_s / u[0] <= 200), (86400.0, "d"))
+    units = ((1.0, "s", 200), (60.0, "min", 200), (3600.0, "h", 72), (86400.0, "d", np.inf))
+    unit_s, unit, _ = next(each for each in units if end_s / each[0] <= each[2])
     return Timeline(end_s, run.summary["run"]["measured_from_s"], unit_s, unit,
                     tuple(sorted(_marks(run), key=lambda mark: mark.start_s)))
 
