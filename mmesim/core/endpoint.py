@@ -57,7 +57,8 @@ class Endpoint:
         self.table = table
         self.fleet: dict[int, InstanceState] = {}
         """Instances in service or draining, by slot."""
-        self.pinned = np.array([model.pinned for model in models], bool)
+        self.evictable = np.array([not model.pinned for model in models], bool)
+        self.has_pinned = not self.evictable.all()
         self.expected_gpu_bytes = [model.gpu_bytes for model in models]
         """What a copy is expected to take; learnt from what loads report."""
         self.actions: list[Action] = []

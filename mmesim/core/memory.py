@@ -157,21 +157,21 @@ class Memory:
         """A policy may only name candidates, each once."""
         table = self.endpoint.table
         idle = table.copy.outstanding.item(table.row(instance.index, victim.model)) == 0
-        if victim.model not in instance.ready or not idle or self.endpoint.pinned[victim.model]:
+        if victim.model not in instance.ready or not idle or not self.endpoint.evictable[victim.model]:
             raise not_a_candidate(victim)
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         models = instance.ready.numbers
         rows = models + instance.index * self.endpoint.table.n_models
         idle = self.endpoint.table.copy.outstanding[rows] == 0
-        models = models[idle & ~self.endpoint.pinned[models]]
+        models = models[idle & self.endpoint.evictable[models]] if self.endpoint.has_pinned else models[idle]
         return CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models,
                               instance.memory.accounts, "ready_since_ns", self._reload_memory_s, now_ns)
 
     def _prospect(self, instance: InstanceState) -> Room:
         """Not enough can leave now: watch what is READY, and WAIT while anything may still leave."""
         table = self.endpoint.table
-        busy = [model for model in instance.ready if not self.endpoint.pinned[model]]
+        busy = [model for model in instance.ready if self.endpoint.evictable[model]]
         for model in busy:
             table.copy.watch[table.row(instance.index, model)] = 1
         return Room.WAIT if busy or instance.unloading or instance.loading else Room.NEVER
@@ -237,7 +237,7 @@ class Memory:
         models = np.array(sorted(m for m in instance.disk.accounts if isinstance(m, int)), np.int64)
         states = table.copy.state[models + instance.index * table.n_models]
         at_rest = (states == Residency.ON_DISK) | (states == Residency.FAILED)
-        models = models[at_rest & ~self.endpoint.pinned[models]]
+        models = models[at_rest & self.endpoint.evictable[models]]
         models = models[[model not in instance.cold for model in models.tolist()]] if len(models) else models
         return CopyCandidates(table, instance.index, self.endpoint.specs, models, instance.disk.accounts,
                               "extracted_ns", self._reload_disk_s, now_ns)
