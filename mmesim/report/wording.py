@@ -95,5 +95,5 @@ def target_value(name: str, value: float | None) -> str:
     return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
 
 
-__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_count", "format_duration", "in_service",
-           "money", "ms", "number", "paid", "percent", "plural", "share", "target_value", "unbroken"]
+__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_count", "format_duration",
+           "in_service", "money", "ms", "number", "paid", "percent", "plural", "share", "target_value", "unbroken"]
