@@ -146,7 +146,8 @@ def missing_file(path: Path) -> Problem:
     if not folder.is_dir():
         return Problem("no such file", file=str(path), hint=f"there is no folder {folder} either")
     names = [entry.name for entry in sorted(folder.iterdir())[:1000] if entry.suffix == path.suffix]
-    return Problem("no such file", file=str(path), hint=f"in {folder}: {alternatives(path.name, names)}")
+    there = alternatives(path.name, names) if names else f"no *{path.suffix} file"
+    return Problem("no such file", file=str(path), hint=f"in {folder}: {there}")
 
 
 def _decoded(raw: bytes, file: str) -> str:

@@ -1,37 +1,35 @@
-"""The `mmesim` program: its commands, and how it ends.
-
-Exit codes: 0 ok, 1 the objective is missed (`--check`), 2 wrong input, 3 our own mistake (traceback), 130 Ctrl-C.
-"""
+"""The `mmesim` program: its commands. How they end stands in :mod:`mmesim.cli.ending`."""
 
 from __future__ import annotations
-
-import sys
 
 import typer
 
 from mmesim import __version__
 from mmesim.cli import policies, results, run, scenarios, system
-from mmesim.errors import InputError, format_problems
+from mmesim.cli.ending import ended
 
-EXIT_WRONG_INPUT = 2
-EXIT_INTERNAL = 3
-EXIT_INTERRUPTED = 130
+EPILOG = """Start with a packaged example, from any folder:
+
+  mmesim run quickstart
+
+Copy the examples, to read and to change:
+
+  mmesim init  &&  mmesim run scenarios/quickstart.yaml --set seed=8
+
+Exit codes: 0 ok, 1 objective missed (run --check), 2 wrong input, 3 a mistake of ours, 130 stopped by Ctrl-C."""
 
 app = typer.Typer(
     name="mmesim", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.",
-    epilog="Examples:  [bold]mmesim run quickstart[/bold]   ·   mmesim init   ·   mmesim run my.yaml "
-           "--set endpoint.instances=4   ·   mmesim doctor")
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
+    help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-app.command("run")(run.run)
-app.command("report")(results.report)
-app.command("init")(scenarios.init)
-app.command("schema")(scenarios.schema)
-app.command("check-policy")(policies.check_policy)
-app.command("policies")(policies.policies)
-app.command("catalog")(system.catalog)
-app.command("doctor")(system.doctor)
+COMMANDS = {"run": run.run, "report": results.report, "init": scenarios.init, "schema": scenarios.schema,
+            "policies": policies.policies, "check-policy": policies.check_policy, "catalog": system.catalog,
+            "doctor": system.doctor}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(ended(_command))
+system.profile_app.command("list")(ended(system.profile_list))
+system.profile_app.command("show")(ended(system.profile_show))
 app.add_typer(system.profile_app, name="profile")
 
 
@@ -43,21 +41,5 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the program and end it with the right exit code."""
-    try:
-        app()
-    except InputError as error:
-        print(format_problems(error), file=sys.stderr)
-        sys.exit(EXIT_WRONG_INPUT)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except Exception:
-        import traceback
-        traceback.print_exc()
-        print(f"\nThis is a mistake in mmesim {__version__}, not in your input. Please report it with the lines above "
-              "and the scenario.", file=sys.stderr)
-        sys.exit(EXIT_INTERNAL)
+    """Run the program."""
+    app()

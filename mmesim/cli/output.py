@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+KEPT_WHOLE = 12
+"""Characters up to which the cells of a column are never folded."""
+PIPED_WIDTH = 1000
+"""Columns when nobody looks: no line is folded, so that grep and awk find whole rows."""
 
 
 def print_json(value: Any) -> None:
@@ -16,32 +22,43 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def console(stderr: bool = False) -> Console:
-    """A console that knows whether it writes to a terminal; wide enough for a table when it does not."""
+@contextmanager
+def page() -> Iterator[Console]:
+    """A console for tables; its text goes to stdout at the end, without blanks at the ends of lines."""
     from rich.console import Console
-    plain_width = None if sys.stdout.isatty() else 120
-    return Console(stderr=stderr, highlight=False, width=None if stderr else plain_width)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    with console.capture() as text:
+        yield console
+    for line in text.get().splitlines():
+        print(line.rstrip())
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", caption: str = "") -> None:
-    """Rows with the same keys as a table; numbers to the right."""
+    """Rows with the same keys as a table: names are kept whole, numbers stand to the right, texts are folded."""
     from rich.table import Table
-    table = Table(title=title or None, caption=caption or None, title_justify="left", caption_justify="left",
-                  box=None, pad_edge=False, header_style="bold")
-    for name in rows[0] if rows else ():
-        numeric = all(isinstance(row[name], int | float) or row[name] in ("", None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for n, name in enumerate(rows[0] if rows else ()):
+        values = [row[name] for row in rows]
+        numeric = all(isinstance(value, int | float) or value in ("", None) for value in values)
+        whole = n == 0 or all(len(_cell(value)) <= KEPT_WHOLE for value in values)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console().print(table)
+        table.add_row(*map(_cell, row.values()))
+    with page() as console:
+        console.print(table)
+        if caption:
+            console.print(f"\n{caption}", style="dim")
 
 
 def _cell(value: Any) -> str:
+    from rich.markup import escape
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int | float):
+        return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+    return escape(str(value))
 
 
 def note(text: str) -> None:

@@ -13,15 +13,15 @@ QUIET_FOR_S = 1.0
 
 
 @contextmanager
-def simulated_time(what: str, duration_ns: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+def simulated_time(what: str, duration_ns: int, *, wanted: bool) -> Iterator[Callable[[int], None] | None]:
     """Gives the function to call with the simulated time (ns), or None when nobody looks."""
-    if quiet or not sys.stderr.isatty():
+    if not wanted or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[at]}"),
-                   TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
+                   TextColumn("{task.fields[at]}"), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
     task = bar.add_task(what, total=duration_ns, at="")
     started = time.monotonic()
     shown = False
@@ -34,7 +34,7 @@ def simulated_time(what: str, duration_ns: int, *, quiet: bool) -> Iterator[Call
             shown = True
         if shown:
             pace = seconds(now_ns) / elapsed_s
-            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))} simulated, {pace:,.0f} × real")
+            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))}, {pace:,.0f} × real time")
 
     try:
         yield tick

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmesim.cli.output import console, note, print_json
+from mmesim.cli.output import note, page, print_json
 
 
 def report(
@@ -16,15 +16,20 @@ def report(
 ) -> None:
     """Print the summary of a finished run and draw its report.html again.
 
-    Example:  mmesim report reports/quickstart
+    Examples:
+
+      mmesim report reports/quickstart
+
+      mmesim report reports/quickstart --json
     """
     from mmesim.results.run import Run
     result = Run.load(run)
     if as_json:
         print_json(result.summary)
         return
-    from mmesim.report.html import render_report
+    from mmesim.report.html import write_report
     from mmesim.report.terminal import print_summary
-    print_summary(result, console())
-    (run / "report.html").write_text(render_report(result), encoding="utf-8")
+    with page() as console:
+        print_summary(result, console)
+    write_report(result, run / "report.html")
     note(f"drew {run / 'report.html'}")

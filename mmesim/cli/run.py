@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmesim import __version__
-from mmesim.cli.output import note, print_json
+from mmesim.cli.ending import EXIT_INTERRUPTED, EXIT_NOT_MET
+from mmesim.cli.output import note, page, print_json
+from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from mmesim.results.output import OutputWriter
     from mmesim.results.run import Run
     from mmesim.scenario.build import Build
     from mmesim.scenario.schema import Scenario
 
-EXIT_OBJECTIVE_MISSED = 1
 OUT = "reports"
+Say = Callable[[str], None]
 
 
 def run(
@@ -27,12 +30,15 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for results; each run gets OUT/<name>/.")] = Path(OUT),
     name: Annotated[str | None, typer.Option(help="Override the name of the run (and of its folder).")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the objective is missed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option(
+        "--json", help="Print JSON: the summary; with --dry-run all settings.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not draw report.html.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the scenario, simulate nothing.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no notes.")] = False,
 ) -> None:
     """Simulate a scenario; print the summary, write summary.json, tables, trace and report.html.
+
+    Ctrl-C ends a run early: what was simulated is kept and marked, and the exit code is 130.
 
     Examples:
 
@@ -40,59 +46,88 @@ def run(
 
       mmesim run my.yaml --set endpoint.instances.max=8 --set endpoint.eviction.gpu=lfu
 
-      mmesim run azure-day --set workload.trace=day.csv.gz --json
+      mmesim run my.yaml --seed 8 --name second-seed --check
+
+      mmesim run azure-day --set workload.trace=day.csv.gz --json > day.json
     """
     from mmesim.scenario.load import load_scenario
-    extra = [f"seed={seed}"] if seed is not None else []
-    loaded = load_scenario(scenario, [*(set_ or ()), *extra, *([f"name={name}"] if name else [])])
+    loaded = load_scenario(scenario, [*(set_ or ()), *_as_settings(seed, name)])
+    _require_objective(loaded, check)
+    say: Say = (lambda _: None) if quiet else note
     if dry_run:
-        note(f"{loaded.name}: the scenario is fine")
+        _dry_run(loaded, as_json, say)
         return
-    result, folder = _simulate(loaded, out, quiet=quiet or as_json, report=loaded.output.report and not no_report)
-    _show(result, folder, as_json)
-    if check and not result.summary["objective"]["met"]:
-        raise typer.Exit(EXIT_OBJECTIVE_MISSED)
+    result, folder = _simulate(loaded, out, say, bar=not quiet, report=loaded.output.report and not no_report)
+    _show(result, folder, as_json, say)
+    if result.partial:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if check and not result.objective_met:
+        raise typer.Exit(EXIT_NOT_MET)
 
 
-def _simulate(scenario: Scenario, out: Path, *, quiet: bool, report: bool) -> tuple[Run, Path]:
+def _as_settings(seed: int | None, name: str | None) -> list[str]:
+    """The two options that are settings, as `--set` takes them (JSON is YAML: a name stays text)."""
+    import json
+    given = {"seed": seed, "name": name}
+    return [f"{setting}={json.dumps(value)}" for setting, value in given.items() if value is not None]
+
+
+def _require_objective(scenario: Scenario, check: bool) -> None:
+    if check and not any(value is not None for _, value in scenario.objective):
+        hint = "give one, e.g. --set objective.p99_ms=500"
+        raise InputError(Problem("nothing to --check: the scenario has no objective", hint=hint))
+
+
+def _dry_run(scenario: Scenario, as_json: bool, say: Say) -> None:
+    """Everything but the simulation."""
+    from mmesim.scenario.build import build
+    from mmesim.units import format_duration, seconds
+    built = build(scenario)
+    if as_json:
+        print_json(scenario.model_dump(mode="json", by_alias=True))
+    say(f"{scenario.name}: the scenario is fine ({len(built.models)} models on {built.instance_type.name}, "
+        f"{format_duration(seconds(built.duration_ns))})")
+
+
+def _simulate(scenario: Scenario, out: Path, say: Say, *, bar: bool, report: bool) -> tuple[Run, Path]:
     """Build, run, write; nothing is left behind when it fails."""
-    from mmesim.dataplane.compiled import warm_up
-    from mmesim.journal.record import NAME, JournalWriter
     from mmesim.results.output import OutputWriter
     from mmesim.scenario.build import build
-    from mmesim.sim.run import simulate
     built = build(scenario)
-    warm_up(note)
     writer = OutputWriter(out / scenario.name)
     try:
-        header = {"mmesim": __version__, "scenario": scenario.resolved()}
-        journal = JournalWriter(writer.path(NAME), header) if scenario.output.journal else None
-        with _progress(built, quiet) as tick:
-            result = simulate(built, out=writer, journal=journal, progress=tick)
-        return result, result.save(extra=_report(result) if report else None)
+        result = _simulated(built, writer, say, bar)
+        result.write(writer)
+        if report:
+            from mmesim.report.html import write_report
+            write_report(result, writer.path("report.html"))
+        return result, writer.commit()
     except BaseException:
         writer.discard()
         raise
 
 
-def _report(result: Run) -> dict[str, str]:
-    from mmesim.report.html import render_report
-    return {"report.html": render_report(result)}
-
-
-def _progress(built: Build, quiet: bool):  # type: ignore[no-untyped-def]
+def _simulated(built: Build, writer: OutputWriter, say: Say, bar: bool) -> Run:
+    from mmesim.cli.blame import policies_to_blame
     from mmesim.cli.progress import simulated_time
-    return simulated_time(built.scenario.name, built.duration_ns, quiet=quiet)
+    from mmesim.dataplane.compiled import warm_up
+    from mmesim.journal.record import NAME, JournalWriter
+    from mmesim.sim.run import simulate
+    warm_up(say)
+    journal = JournalWriter(writer.path(NAME), built) if built.scenario.output.journal else None
+    with simulated_time(built.scenario.name, built.duration_ns, wanted=bar) as tick, policies_to_blame(built.policies):
+        return simulate(built, out=writer, journal=journal, progress=tick)
 
 
-def _show(result: Run, folder: Path, as_json: bool) -> None:
+def _show(result: Run, folder: Path, as_json: bool, say: Say) -> None:
     if as_json:
         print_json(result.summary)
-        return
-    from mmesim.cli.output import console
-    from mmesim.report.terminal import print_summary
-    print_summary(result, console())
-    note(f"results in {_shown(folder)}/: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    else:
+        from mmesim.report.terminal import print_summary
+        with page() as console:
+            print_summary(result, console)
+    shown = _shown(folder)
+    say(f"\nresults in {shown}/" + (f"; open {shown}/report.html" if (folder / "report.html").exists() else ""))
 
 
 def _shown(folder: Path) -> Path:

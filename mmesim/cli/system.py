@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mmesim.cli.output import print_json, print_table
+from mmesim.errors import InputError, Problem, alternatives
 
 profile_app = typer.Typer(no_args_is_help=True, help="Model profiles: what is shipped and where its numbers are from.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@profile_app.command("list")
 def profile_list(as_json: Json = False) -> None:
-    """List the shipped profiles."""
+    """List the shipped profiles.
+
+    Example:  mmesim profile list
+    """
     from mmesim.profile import load_profile, profile_names
     from mmesim.units import format_bytes
     rows = [{"profile": name, "model": p.file.model, "backend": p.file.backend, "precision": p.file.precision,
              "gpu": p.gpu, "batch 1 ms": round(p.service_s(1) * 1e3, 2), "max batch": p.max_batch_size,
              "memory": format_bytes(p.gpu_bytes or p.host_bytes), "artifact": format_bytes(p.artifact_bytes)}
             for name in profile_names() for p in [load_profile(name)]]
-    print_json(rows) if as_json else print_table(rows)
+    if as_json:
+        print_json(rows)
+    else:
+        shown = ("profile", "model", "gpu", "batch 1 ms", "memory")
+        print_table([{name: row[name] for name in shown} for row in rows],
+                    caption="mmesim profile show NAME prints each number, how it is known and from where")
 
 
-@profile_app.command("show")
 def profile_show(
     profile: Annotated[str, typer.Argument(help="A shipped profile, or a profile file.")], as_json: Json = False,
 ) -> None:
@@ -35,18 +43,83 @@ def profile_show(
     """
     from mmesim.profile import describe, load_profile
     rows = describe(load_profile(profile))
-    print_json(rows) if as_json else print_table(rows, title=profile)
+    if as_json:
+        print_json(rows)
+        return
+    footnotes = list(dict.fromkeys(filter(None, map(_footnote, rows))))
+    print_table([{"field": row["field"], "value": f"{row['value']} {row['unit']}".rstrip(), "basis": row["basis"],
+                  "": f"[{footnotes.index(_footnote(row)) + 1}]" if _footnote(row) else ""} for row in rows],
+                title=profile, caption="\n".join(f"\\[{n}] {text}" for n, text in enumerate(footnotes, 1)))
 
 
-def catalog(as_json: Json = False) -> None:
-    """List the instance types: hardware, price, and how each value is known."""
+def _footnote(row: dict[str, Any]) -> str:
+    """Source and note of a row."""
+    return "; ".join(filter(None, (row["source"], row["note"])))
+
+
+def catalog(
+    instance_type: Annotated[str | None, typer.Argument(help="Show everything about this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the instance types: hardware and price; with a name, each value and how it is known.
+
+    Examples:
+
+      mmesim catalog
+
+      mmesim catalog ml.g4dn.2xlarge
+    """
     from mmesim.catalog import load_catalog
     rows = load_catalog().rows()
-    print_json(rows) if as_json else print_table(rows)
+    if instance_type is not None:
+        rows = [row for row in rows if row["name"] == instance_type]
+        if not rows:
+            hint = alternatives(instance_type, load_catalog())
+            raise InputError(Problem(f"unknown instance type {instance_type!r}", hint=hint))
+    if as_json:
+        print_json(rows)
+    elif instance_type is not None:
+        _print_type(rows[0])
+    else:
+        _print_types(rows)
+
+
+def _print_types(rows: Sequence[dict[str, Any]]) -> None:
+    from mmesim.units import format_bytes
+
+    def size(size_bytes: int | None) -> str | None:
+        return None if size_bytes is None else format_bytes(size_bytes)
+
+    print_table([{"type": row["name"], "vCPU": row["vcpus"], "memory": size(row["ram_bytes"]),
+                  "GPU": f"{row['gpu_count']} {row['gpu']}" if row["gpu"] else "",
+                  "GPU memory": size(row["gpu_bytes"]) if row["gpu"] else "", "disk": row["disk_kind"],
+                  "$/h": row["price_per_hour"], "GPU MME": "yes" if row["mme_gpu_listed"] else ""} for row in rows],
+                caption="GPU MME: the Developer Guide lists the type for multi-model endpoints with a GPU.\n"
+                        "GPU memory: what one GPU shows inside an endpoint. Hardware, price and sources of one type: "
+                        "mmesim catalog TYPE")
+
+
+def _print_type(row: dict[str, Any]) -> None:
+    from mmesim.units import format_bytes
+    marks = row["marks"]
+    values = {name: value for name, value in row.items() if name not in ("name", "note", "source", "date", "marks")}
+
+    def written(name: str, value: Any) -> Any:
+        if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        return format_bytes(value) if name.endswith("_bytes") else f"{value / 1e6:,.0f} MB/s" \
+            if name.endswith("_bps") else f"${value:g}" if name.endswith("per_hour") else value
+
+    print_table([{"field": name, "value": written(name, value), "how it is known": marks.get(name, "")}
+                 for name, value in values.items()], title=row["name"],
+                caption="\n".join(filter(None, (row["note"], f"source: {row['source']}, {row['date']}"))))
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check this machine: Python, libraries, compiled kernel, where results can be written."""
+    """Check this machine: Python, libraries, compiled kernel, where results go; exit 1 when something is wrong.
+
+    Example:  mmesim doctor
+    """
     rows = [row for check in (_python, _libraries, _kernel, _folder) for row in check()]
     print_json(rows) if as_json else print_table(rows)
     if any(row["state"] == "wrong" for row in rows):
@@ -68,12 +141,15 @@ def _python() -> list[dict[str, Any]]:
 
 
 def _libraries() -> list[dict[str, Any]]:
+    import re
     from importlib.metadata import PackageNotFoundError, requires, version
+    try:
+        needed = [line for line in requires("mmesim") or () if "extra ==" not in line]
+    except PackageNotFoundError:
+        return [_row("libraries", "unknown", "mmesim runs from its source folder, it is not installed: pip install .")]
     rows = []
-    for line in requires("mmesim") or ():
-        if "extra ==" in line:
-            continue
-        name = line.split(";")[0].split(">")[0].split("=")[0].strip()
+    for line in needed:
+        name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         try:
             rows.append(_row(name, "ok", version(name)))
         except PackageNotFoundError:

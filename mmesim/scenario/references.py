@@ -171,7 +171,9 @@ def _check_workload(scenario: Scenario) -> None:
 
 def _check_file(file: Path, path: str) -> None:
     if not file.is_file():
-        raise InputError(replace(missing_file(file), message=f"no such file: {file}", file="", path=path))
+        missing = missing_file(file)
+        hint = f"name your file with --set {path}=FILE, or in the scenario; {missing.hint}"
+        raise InputError(replace(missing, message=f"no such file: {file}", file="", path=path, hint=hint))
 
 
 def _of_gpus(scenario: Scenario, kind: InstanceType, profiles: list[ModelProfile | None]) -> Iterator[Problem]:
