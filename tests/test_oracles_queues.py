@@ -24,10 +24,10 @@ from reference.lab import (
     replicate,
     service,
 )
-from reference.policies import AtMost
 
 from mmesim.core.types import Failure
 from mmesim.dataplane.api import ONE_Q16, Reason
+from mmesim.policies.admission.queue_limit import QueueLimit
 
 N = 50_000
 MANY = 100_000
@@ -119,7 +119,7 @@ def test_interference_is_insensitive(law: Law) -> None:
     k, most, a = 0.1, 8, 1.8
     speed = [min(n, 4) / (1 + k * (n - 1)) for n in range(1, most + 1)]
     number, full = mean_in_system(a, speed)
-    bench = Bench([service(instance_count=most, share_q16=ONE_Q16 // 4)], admission=AtMost(endpoint=most),
+    bench = Bench([service(instance_count=most, share_q16=ONE_Q16 // 4)], admission=QueueLimit(per_endpoint=most),
                   interference_q16=round(k * ONE_Q16))
 
     def experiment(rng: np.random.Generator, seed: int) -> list[float]:
@@ -134,7 +134,7 @@ def test_interference_is_insensitive(law: Law) -> None:
 @pytest.mark.parametrize("law", [deterministic, exponential, lognormal(9)])
 @pytest.mark.parametrize(("c", "a"), [(2, 1.0), (4, 3.2), (10, 8.0)])
 def test_erlang_b_is_insensitive(law: Law, c: int, a: float) -> None:
-    bench = Bench([service(instance_count=c, share_q16=ONE_Q16 // c)], admission=AtMost(endpoint=c))
+    bench = Bench([service(instance_count=c, share_q16=ONE_Q16 // c)], admission=QueueLimit(per_endpoint=c))
     found = replicate(lambda rng, seed: bench.run(poisson(rng, a, N, law)).share_failed(Failure.THROTTLED))
     agrees(erlang_b(c, a), found[0])
 

@@ -15,8 +15,10 @@ from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import NONE
 from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec
+from mmesim.policies.admission.always import Always
+from mmesim.policies.admission.queue_limit import QueueLimit
 from mmesim.workload.types import NEVER_NS, Arrivals
-from reference.policies import ROUTING, AtMost, Everyone
+from reference.policies import ROUTING, InterpretedLimit
 from reference.sources import ListSource, SeededUsers, open_arrivals
 from reference.standin import Intervention
 
@@ -122,9 +124,11 @@ class Case:
     def policies(self) -> tuple[RoutingPolicy, AdmissionPolicy]:
         """Routing and admission."""
         routing = ROUTING[self.routing](blind=self.blind, spill_outstanding=self.spill)
+        if self.admit_endpoint > 25:
+            return routing, InterpretedLimit(self.admit_endpoint)
         if self.admit_endpoint or self.admit_copy:
-            return routing, AtMost(self.admit_endpoint or 1 << 30, self.admit_copy or 1 << 30)
-        return routing, Everyone()
+            return routing, QueueLimit(per_copy=self.admit_copy, per_endpoint=self.admit_endpoint)
+        return routing, Always()
 
     def arrivals(self) -> ListSource | None:
         """The open workload, if any."""

@@ -19,8 +19,9 @@ from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import Failure
 from mmesim.dataplane.api import ONE_Q16, DataPlane, PlaneSpec, RetrySpec, ServiceSpec, Stop, Stopped
 from mmesim.dataplane.plane import KernelPlane
+from mmesim.policies.admission.always import Always
+from mmesim.policies.routing.random import Random
 from mmesim.workload.types import NEVER_NS, Arrivals
-from reference.policies import Everyone, LeastBusyCopy
 from reference.sources import ListSource, open_arrivals
 
 UNIT_NS = 1_000_000
@@ -114,8 +115,8 @@ class Bench:
 
     services: Sequence[ServiceSpec] = (service(),)
     n_instances: int = 1
-    routing: RoutingPolicy = field(default_factory=LeastBusyCopy)
-    admission: AdmissionPolicy = field(default_factory=Everyone)
+    routing: RoutingPolicy = field(default_factory=lambda: Random(spill_outstanding=0))
+    admission: AdmissionPolicy = field(default_factory=Always)
     cpus: int = 1
     interference_q16: int = 0
     plane: Callable[..., DataPlane] = KernelPlane

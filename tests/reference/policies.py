@@ -1,11 +1,15 @@
-"""Routing and admission for tests: each looks at something else, all of them compile."""
+"""Routing and admission for tests, beside the product's own: each looks at something else.
+
+All of them compile but the last, which the kernel has to ask in Python at each choice.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
+from mmesim.policies.routing.least_outstanding import LeastOutstanding
+from mmesim.policies.routing.random import Random
 
 
 @dataclass
@@ -17,28 +21,6 @@ class LeastBusyCopy(RoutingPolicy):
 
     def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
         return outstanding
-
-
-@dataclass
-class LeastBusyInstance(RoutingPolicy):
-    """Fewest requests at the instance, ties at random."""
-
-    blind: bool = False
-    spill_outstanding: int = 0
-
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return instance_outstanding * 16 + (draw & 15)
-
-
-@dataclass
-class AtRandom(RoutingPolicy):
-    """Any copy."""
-
-    blind: bool = False
-    spill_outstanding: int = 0
-
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return draw
 
 
 @dataclass
@@ -64,26 +46,25 @@ class Favourite(RoutingPolicy):
         return (draw & 7) - uses % 8
 
 
-ROUTING = (LeastBusyCopy, LeastBusyInstance, AtRandom, LongestUnused, Favourite)
+@dataclass
+class Interpreted(RoutingPolicy):
+    """The digits of the draw, which no compiler takes."""
+
+    blind: bool = False
+    spill_outstanding: int = 0
+
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+        return int(f"{draw:020d}"[-3:]) + outstanding
+
+
+ROUTING = (LeastBusyCopy, LeastOutstanding, Random, LongestUnused, Favourite, Interpreted)
 
 
 @dataclass
-class Everyone(AdmissionPolicy):
-    """Nobody is refused."""
+class InterpretedLimit(AdmissionPolicy):
+    """At most so many invocations in the endpoint; no compiler takes it."""
 
-    always: ClassVar[bool] = True
-
-    def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
-        return True
-
-
-@dataclass
-class AtMost(AdmissionPolicy):
-    """At most so many invocations in the endpoint, and for a model with each of its copies."""
-
-    endpoint: int = 1 << 30
-    copy: int = 1 << 30
+    most: int = 10
 
     def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
-        fits = model_outstanding < self.copy * max(1, ready_copies)
-        return fits and endpoint_outstanding < self.endpoint * serving_instances
+        return int(f"{endpoint_outstanding:d}") < self.most
