@@ -1,0 +1,278 @@
+"""Admission and routing: which copy, misses, wishes, held requests; by cases worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
+from mmesim.core.types import NONE, Failure, Tier
+from mmesim.dataplane.api import Reason, Stop, draw
+from mmesim.dataplane.plane import KernelPlane
+from mmesim.policies.admission.queue_limit import QueueLimit
+from mmesim.policies.routing.random import Random
+from tests.dataplane_world import (
+    MS,
+    Fewest,
+    cold_start,
+    latencies,
+    loaded,
+    make_ready,
+    records,
+    service,
+    stops,
+    world,
+)
+
+
+def instances(plane: KernelPlane) -> list[int]:
+    return records(plane)["instance"].tolist()
+
+
+def test_ties_go_to_the_lowest_instance() -> None:
+    assert instances(world([service(10)], [(0, 0)] * 5, instances=3)) == [0, 1, 2, 0, 1]
+
+
+def test_only_ready_copies_count() -> None:
+    assert instances(world([service(10)], [(0, 0)] * 3, instances=3, ready=[(2, 0), (1, 0)])) == [1, 2, 1]
+
+
+def test_draws_are_those_of_the_contract() -> None:
+    plane = world([service(10)], [(t, 0) for t in range(50)], instances=3, routing=Random(spill_outstanding=0),
+                  route_seed=2**63 + 5)
+    assert instances(plane) == [min(range(3), key=lambda i, n=n: draw(2**63 + 5, n, i)) for n in range(50)]
+
+
+def test_what_is_told_to_the_score() -> None:
+    """Outstanding of the copy and of the instance, last use, uses, now: each in a decimal place of its own."""
+    seen = []
+
+    @dataclass
+    class Nosy(RoutingPolicy):
+        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+            seen.append((outstanding, instance_outstanding, last_use_ns, uses, now_ns))
+            return 0
+
+    plane = world([service(10)] * 2, [(0, 0), (1, 1), (5, 0)], ready=[(0, 0), (0, 1), (1, 0)], instances=2,
+                  routing=Nosy())
+    assert instances(plane) == [0, 0, 0]
+    assert seen == [(0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (1, 2, 0, 1, 5 * MS), (0, 0, 0, 0, 5 * MS)]
+
+
+def test_counts_of_a_copy() -> None:
+    plane = world([service(10)], [(0, 0), (3, 0)])
+    stops(plane, 4)
+    row = plane.table.copies[0]
+    assert (row["outstanding"], row["uses"], row["last_use_ns"], row["rate_q16"]) == (2, 2, 3 * MS, 2 << 16)
+    assert plane.table.models["outstanding"][0] == plane.table.instances["outstanding"][0] == plane.in_flight() == 2
+
+
+# ---- misses
+
+
+def test_a_miss_waits_for_the_controller_and_is_then_held() -> None:
+    """Cold start at 0: download until 10, extracted at 14, memory and thread at 15, READY at 20, dispatched at 21."""
+    plane = world([service(5)], [(0, 0), (12, 0), (30, 0)], ready=[])
+    missed = plane.advance(100 * MS)
+    assert (missed.stop, missed.time_ns, missed.model, missed.instance) == (Stop.MISS, 0, 0, NONE)
+    cold_start(plane.table, 0, 0, 0)
+    assert stops(plane, 21) == []
+    assert plane.in_flight() == 2 and plane.table.copies["outstanding"][0] == 2
+    loaded(plane.table, 0, 0, downloaded=10, extracted=14, load_started=15, ready_since=20)
+    plane.release(0, 0)
+    rows = records(plane)
+    assert (rows["latency_ns"] / MS).tolist() == [26, 19, 6]
+    assert rows["tier"].tolist() == [Tier.S3, Tier.S3, Tier.GPU]
+    held = rows["reasons_ns"][:, :Reason.HOST_CPU] / MS
+    assert held.tolist() == [[10, 4, 1, 5, 1], [0, 2, 1, 5, 1], [0] * 5]
+    assert plane.take().endpoint["loading_wait_ns"] == (20 + 8) * MS
+
+
+def test_the_controller_may_make_it_ready_at_once_or_reject() -> None:
+    plane = world([service(5)] * 2, [(0, 0), (1, 1)], ready=[])
+    plane.advance(100 * MS)
+    make_ready(plane.table, 0, 0)
+    assert plane.advance(100 * MS).model == 1
+    plane.reject_pending(Failure.NO_SUCH_MODEL)
+    rows = records(plane)
+    assert rows["failure"].tolist() == [0, Failure.NO_SUCH_MODEL]
+    assert rows[["instance", "tier", "batch_items", "latency_ns"]].tolist() == [(0, 0, 1, 5 * MS), (NONE, NONE, 0, 0)]
+
+
+def test_a_miss_is_asked_again_until_something_is_done() -> None:
+    plane = world([service(5)], [(0, 0)], ready=[])
+    assert [plane.advance(100 * MS).stop for _ in range(3)] == [Stop.MISS] * 3
+
+
+def test_recently_failed_models_and_empty_endpoints_refuse() -> None:
+    plane = world([service(5)], [(0, 0), (9, 0), (10, 0)], ready=[])
+    plane.table.models["failed_until_ns"][0] = 10 * MS
+    assert plane.advance(100 * MS).time_ns == 10 * MS
+    plane.table.set_serving(0, False)
+    assert records(plane)["failure"].tolist() == [Failure.LOAD_FAILED, Failure.LOAD_FAILED, Failure.INSTANCE_LOST]
+
+
+def test_held_requests_fail_together() -> None:
+    plane = world([service(5)], [(0, 0), (1, 0)], ready=[])
+    plane.advance(100 * MS)
+    cold_start(plane.table, 0, 0, 0)
+    stops(plane, 7)
+    plane.fail_held(0, 0, Failure.LOAD_FAILED)
+    rows = records(plane)
+    assert rows["failure"].tolist() == [Failure.LOAD_FAILED] * 2
+    assert (rows["latency_ns"] / MS).tolist() == [7, 6]
+    assert plane.idle()
+
+
+def test_a_stalled_instance_holds_although_the_copy_is_ready() -> None:
+    plane = world([service(5)], [(0, 0), (3, 0)])
+    plane.table.instances["stalled"][0] = 1
+    stops(plane, 2)
+    plane.table.instances["stalled"][0] = 0
+    plane.release(0, 0)
+    rows = records(plane)
+    assert (rows["latency_ns"] / MS).tolist() == [7, 9]
+    assert rows["tier"].tolist() == [Tier.GPU] * 2
+    assert (rows["reasons_ns"][:, Reason.STALL] / MS).tolist() == [2, 0]
+
+
+# ---- wishes
+
+
+def test_a_busy_copy_makes_the_router_wish_once() -> None:
+    """Two in flight suffice; the third invocation wishes, is served at the same copy nevertheless, as is the fourth."""
+    plane = world([service(50)], [(t, 0) for t in range(4)], instances=2, ready=[(0, 0)],
+                  routing=Fewest(spill_outstanding=2))
+    told = stops(plane, 50)
+    assert [(s.stop, s.time_ns // MS, s.model) for s in told] == [(Stop.WISH, 2, 0), (Stop.WISH, 3, 0)]
+    assert instances(plane) == [0] * 4
+
+
+@pytest.mark.parametrize("why_not", ["all have one", "one is joining", "too early", "off"])
+def test_no_wish(why_not: str) -> None:
+    everywhere = None if why_not == "all have one" else [(0, 0)]
+    plane = world([service(50)], [(t, 0) for t in range(4)], instances=2, ready=everywhere,
+                  routing=Fewest(spill_outstanding=0 if why_not == "off" else 1))
+    if why_not == "one is joining":
+        cold_start(plane.table, 1, 0, 0)
+    if why_not == "too early":
+        plane.table.models["wish_after_ns"][0] = 4 * MS
+    assert stops(plane, 50) == []
+
+
+def test_a_granted_wish_is_used_at_once() -> None:
+    plane = world([service(50)], [(0, 0), (1, 0)], instances=2, ready=[(0, 0)], routing=Fewest(spill_outstanding=1))
+    assert plane.advance(50 * MS).stop == Stop.WISH
+    make_ready(plane.table, 1, 0)
+    assert instances(plane) == [0, 1]
+
+
+# ---- blind
+
+
+def test_blind_routing_misses_at_the_chosen_instance() -> None:
+    """Instance 0 has nothing: a miss there, then the cold start is joined; 1 is chosen when 0 has more in flight."""
+    plane = world([service(5)], [(0, 0), (1, 0)], instances=2, ready=[(1, 0)], routing=Fewest(blind=True))
+    missed = plane.advance(100 * MS)
+    assert (missed.stop, missed.model, missed.instance) == (Stop.MISS, 0, 0)
+    cold_start(plane.table, 0, 0, 0, Tier.DISK)
+    assert stops(plane, 10) == []
+    loaded(plane.table, 0, 0, ready_since=10)
+    plane.release(0, 0)
+    rows = records(plane)
+    assert rows["instance"].tolist() == [0, 1]
+    assert rows["tier"].tolist() == [Tier.DISK, Tier.GPU]
+
+
+def test_blind_routing_looks_again_at_the_same_instance() -> None:
+    """Were the choice made anew after the miss, the lower instance 0 would get it when 1 is as empty."""
+    plane = world([service(5)], [(0, 0), (0, 0)], instances=2, ready=[(0, 0)], routing=Fewest(blind=True))
+    assert plane.advance(100 * MS).instance == 1
+    plane.fail_instance(0, Failure.INSTANCE_LOST)
+    make_ready(plane.table, 1, 0)
+    assert instances(plane) == [0, 1]
+
+
+# ---- admission
+
+
+def test_refused_invocations() -> None:
+    plane = world([service(10)], [(t, 0) for t in range(4)], admission=QueueLimit(per_endpoint=2))
+    assert records(plane)["failure"].tolist() == [0, 0, Failure.THROTTLED, Failure.THROTTLED]
+
+
+def test_what_admission_is_told() -> None:
+    seen = []
+
+    @dataclass
+    class Nosy(AdmissionPolicy):
+        def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
+            seen.append((model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns))
+            return now_ns != MS
+
+    plane = world([service(10)] * 2, [(0, 0), (1, 0), (2, 1), (3, 0)], instances=3, ready=[(0, 0), (2, 0), (0, 1)],
+                  admission=Nosy())
+    assert plane.interpreted_policy is not compiles(plane)
+    assert records(plane)["failure"].tolist() == [0, Failure.THROTTLED, 0, 0]
+    assert seen == [(0, 0, 2, 3, 0), (1, 1, 2, 3, MS), (1 - 1, 1, 1, 3, 2 * MS), (1, 2, 2, 3, 3 * MS)]
+
+
+# ---- policies that numba cannot compile
+
+
+def compiles(plane: KernelPlane) -> bool:
+    """Uncompiled, a policy is just called, and none is slower than another."""
+    return not plane._compiled
+
+
+@dataclass
+class Memorising(RoutingPolicy):
+    """Scores as `Random` does, and keeps notes, which is nothing for numba."""
+
+    blind: bool = False
+    spill_outstanding: int = 0
+    notes: list[int] = field(default_factory=list)
+
+    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
+              now_ns: int) -> int:
+        self.notes.append(draw)
+        return draw
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_policy_in_plain_python_decides_alike(blind: bool) -> None:
+    def run(routing: RoutingPolicy) -> KernelPlane:
+        return world([service(3), service(4)], [(t / 2, t % 2) for t in range(200)], instances=4, routing=routing)
+
+    python, fast = run(Memorising(blind)), run(Random(blind, 0))
+    assert python.interpreted_policy == (not compiles(python)) and not fast.interpreted_policy
+    assert np.array_equal(records(python), records(fast))
+
+
+def test_a_score_that_is_not_an_integer_is_not_cut_off() -> None:
+    @dataclass
+    class Fraction(RoutingPolicy):
+        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+            return 1 / (1 + instance_outstanding)  # the busiest
+
+    assert latencies(world([service(10)], [(0, 0), (1, 0)], instances=2, routing=Fraction())) == [10, 19]
+
+
+def test_parameters_reach_the_compiled_policy() -> None:
+    @dataclass
+    class Scaled(RoutingPolicy):
+        weight: int = 1
+        offset: float = 0.5
+        reverse: bool = False
+        name_of_it: str = "not a number"
+
+        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+            value = instance_outstanding * self.weight + int(self.offset)
+            return -value if self.reverse else value
+
+    for reverse, expected in ((False, [0, 1, 0]), (True, [0, 0, 0])):
+        plane = world([service(10)], [(0, 0)] * 3, instances=2, routing=Scaled(weight=3, reverse=reverse))
+        assert not plane.interpreted_policy
+        assert instances(plane) == expected
