@@ -104,6 +104,8 @@ def _swapped(one: Kind, other: Kind) -> Callable[..., Any]:
 
 FAULTS["deadline before completion at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.STATION)
 FAULTS["arrival before client at one instant"] = Agenda, "at", _swapped(Kind.ARRIVAL, Kind.CLIENT)
+FAULTS["timer before completion at one instant"] = Agenda, "at", _swapped(Kind.TIMER, Kind.STATION)
+FAULTS["client before deadline at one instant"] = Agenda, "at", _swapped(Kind.CLIENT, Kind.DEADLINE)
 FAULTS["deadline before timer at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.TIMER)
 
 
@@ -143,6 +145,23 @@ def smallest_preferred_prefix(self: Copy) -> Walk:
 def timer_is_not_armed_anew(self: Copy, time_ns: int) -> None:
     if self.timer is None:
         self.timer = self.plane.agenda.at(time_ns, Kind.TIMER, self.row, self.try_launch)
+
+
+@fault(Copy, "disarm")
+def timer_survives_the_launch_it_was_for(self: Copy) -> None:
+    """Left alone, as long as it is not replaced."""
+
+
+@fault(Copy, "enqueue")
+def nothing_is_tried_after_a_rejection(self: Copy, invocation: Invocation) -> None:
+    invocation.spend(Reason.HOST_CPU, self.plane.now_ns - invocation.since_ns)
+    invocation.since_ns = self.plane.now_ns
+    if 0 < self.spec.max_queue <= len(self.queue):
+        self.plane.fail(invocation, Failure.QUEUE_FULL)
+        return
+    invocation.full_ns = self.full_ns
+    self.queue.append(invocation)
+    self.try_launch()
 
 
 @fault(Copy, "finish")
