@@ -66,14 +66,13 @@ def fresh(spec: PlaneSpec, table: ResidencyTable, clients: ClosedLoop | None, ro
     services, service_of, tables = service_tables(spec.services)
     rows = table.n_models * table.n_instances
     stations = idle_stations(table.n_instances, spec.cpu_capacity_q16, 0, room.jobs, 0)
-    due, tree = winner_tree(np.full(len(stations), NEVER_NS))
     users, waking = first_users(clients)
     clock = fresh_clock(spec, users)
     clock["rebase_q16"] = room.rebase_q16
     clock["user_items"] = 0 if clients is None else clients.items
     return State(
         clock=clock, requests=free_slots(0, room.slots), parts=np.zeros((room.slots, N_REASONS), np.int64),
-        lanes=empty_lanes(rows), stations=stations, due=due, tree=tree,
+        lanes=empty_lanes(rows), stations=stations, due=tournament(np.full(len(stations), NEVER_NS)),
         jobs=np.zeros(len(stations) * room.jobs, ENTRY), timers=np.zeros(rows + 1, ENTRY),
         clients=np.concatenate([waking, np.zeros(room.slots, ENTRY)]), users=users,
         draws=np.zeros((len(users), BLOCK), DRAW), services=services, service_of=service_of, tables=tables,
@@ -88,7 +87,7 @@ def measured(state: State) -> State:
     """The same state, which knows the lengths of its arrays."""
     clock = state.clock
     clock["n_slots"], clock["n_stations"] = len(state.requests), len(state.stations)
-    clock["n_leaves"], clock["record_rows"] = len(state.tree), len(state.records)
+    clock["n_leaves"], clock["record_rows"] = len(state.due) // 2, len(state.records)
     return state
 
 
@@ -128,9 +127,10 @@ def more_instances(state: State, table: ResidencyTable, cpu_capacity_q16: int, j
     rows, new = table.n_models * table.n_instances, table.n_instances - old
     now_ns = int(state.clock["now_ns"][0])
     stations = idle_stations(new, cpu_capacity_q16, len(state.jobs), jobs, now_ns)
-    due, tree = winner_tree(np.concatenate([state.due[:2 * old], np.full(2 * new, NEVER_NS)]))
+    due = state.due[len(state.due) // 2:][:2 * old]
     return state._replace(
-        stations=np.concatenate([state.stations, stations]), due=due, tree=tree,
+        stations=np.concatenate([state.stations, stations]),
+        due=tournament(np.concatenate([due, np.full(2 * new, NEVER_NS)])),
         jobs=np.concatenate([state.jobs, np.zeros(2 * new * jobs, ENTRY)]),
         lanes=np.concatenate([state.lanes, empty_lanes(rows - len(state.lanes))]),
         timers=np.concatenate([state.timers, np.zeros(rows + 1 - len(state.timers), ENTRY)]),
@@ -177,16 +177,14 @@ def idle_stations(n_instances: int, cpu_capacity_q16: int, base: int, room: int,
     return stations
 
 
-def winner_tree(next_ns: Rows) -> tuple[Rows, Rows]:
-    """`State.due` and `State.tree` of stations with these next completions."""
-    size = max(2, 1 << (len(next_ns) - 1).bit_length())
-    due = np.full(size, NEVER_NS)
-    due[:len(next_ns)] = next_ns
-    nodes = np.concatenate([np.zeros(size, np.int64), np.arange(size)])
-    for node in range(size - 1, 0, -1):
-        left, right = nodes[2 * node], nodes[2 * node + 1]
-        nodes[node] = left if due[left] <= due[right] else right
-    return due, nodes[:size].copy()
+def tournament(next_ns: Rows) -> Rows:
+    """`State.due` of stations with these next completions."""
+    leaves = max(2, 1 << (len(next_ns) - 1).bit_length())
+    due = np.full(2 * leaves, NEVER_NS)
+    due[leaves:leaves + len(next_ns)] = next_ns
+    for node in range(leaves - 1, 0, -1):
+        due[node] = due[2 * node:2 * node + 2].min()
+    return due
 
 
 def service_tables(specs: Sequence[ServiceSpec]) -> tuple[Rows, Rows, Rows]:

@@ -30,7 +30,7 @@ from mmesim.dataplane.state import (
     RECORDS_FULL,
     State,
 )
-from mmesim.dataplane.stations import bring, retune, weight_of
+from mmesim.dataplane.stations import bring, first_station, retune, weight_of
 
 _HORIZON, _WORK_DONE = np.int64(Stop.HORIZON), np.int64(Stop.WORK_DONE)
 _NOT_READY = np.int64(Failure.MODEL_NOT_READY)
@@ -72,7 +72,7 @@ def step(words: NDArray[np.int64], what: int, target: int, first: int, second: i
             return why, now, NONE, NONE, NONE
         clock["now_ns"][0] = t
         if kind == STATION:
-            station_event(s, s.tree[1], t)
+            station_event(s, first_station(s), t)
         elif kind == TIMER:
             timer_event(s, t)
         elif kind == DEADLINE:
@@ -98,7 +98,7 @@ def next_stop(s: State) -> tuple[int, int, int, int, int]:
 def upcoming(s: State) -> tuple[int, int]:
     """Class and time of the next event; (ARRIVAL, NEVER_NS) when nothing will happen."""
     clock = s.clock
-    kind, t = STATION, s.due[s.tree[1]]
+    kind, t = STATION, s.due[1]
     if clock["n_timers"][0] > 0:
         fires = next_timer(s)
         if fires < t:

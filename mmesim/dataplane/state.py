@@ -154,9 +154,8 @@ class State(NamedTuple):
     lanes: Annotated[Rows, LANE, 1]
     stations: Annotated[Rows, STATION, 1]
     due: Annotated[Rows, np.int64, 1]
-    """Next completion of each station, filled up to a power of two with NEVER_NS."""
-    tree: Annotated[Rows, np.int64, 1]
-    """Winner tree over `due`: node 1 holds the station whose completion comes first (ties: the lowest)."""
+    """Next completion, by node of a tournament tree over the stations: node n_leaves + i is station i (NEVER_NS where
+    there is none), node n the earlier of 2n and 2n + 1, node 1 the first of all."""
     jobs: Annotated[Rows, ENTRY, 1]
     """The stations' heaps, one after another."""
     timers: Annotated[Rows, ENTRY, 1]

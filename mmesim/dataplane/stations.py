@@ -5,8 +5,8 @@ demand d that starts at V ends at V = tag = V + d, whatever comes and goes meanw
 operation and one new speed; tags never change. V is Q16 ns in int64, so it is set back to 0 when a station falls idle
 and, for a station that never does, before it could overflow.
 
-Stations are compared by a winner tree: a change walks from its leaf to the root, and stops where the winner is another
-station and stays.
+Stations are compared by a tournament tree of times: a change plays from its leaf to the root without a branch that
+could be mispredicted, and only when a station's event comes is the winner looked up from the root.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from mmesim.dataplane.state import HOST, State
 @inlined
 def aim(s: State, station: int, next_ns: int) -> None:
     """The station's next completion is at `next_ns`."""
-    due, tree = s.due, s.tree
-    due[station] = next_ns
-    left = station & ~1
-    winner = left if due[left] <= due[left + 1] else left + 1
-    node = (station + s.clock["n_leaves"][0]) >> 1
-    while True:
-        if tree[node] == winner and winner != station:
-            return
-        tree[node] = winner
-        if node == 1:
-            return
+    due, node, t = s.due, station + s.clock["n_leaves"][0], next_ns
+    due[node] = t
+    while node > 1:
+        t = min(t, due[node ^ 1])
         node >>= 1
-        left, right = tree[2 * node], tree[2 * node + 1]
-        winner = left if due[left] <= due[right] else right
+        due[node] = t
+
+
+@inlined
+def first_station(s: State) -> int:
+    """The station that completes first, the lowest among equals."""
+    due, node, leaves = s.due, 1, s.clock["n_leaves"][0]
+    while node < leaves:
+        node = 2 * node + (due[2 * node] != due[node])
+    return node - leaves
 
 
 @inlined
