@@ -69,6 +69,8 @@ def _message(item: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return str(ctx["error"]), ctx.get("hint", "")
     if "hint" in ctx:
         return item["msg"], str(ctx["hint"])
+    if kind == "string_pattern_mismatch":
+        return f"{value} is not possible", "use letters, digits and . _ - only, a letter or digit first"
     if noun := _KINDS.get(kind.split("_")[0]):
         return f"{value} is not possible", f"write {noun}"
     return f"{value}: {item['msg']}", _about(model, item["loc"])

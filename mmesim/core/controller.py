@@ -16,7 +16,7 @@ from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import ColdStart, InstanceState
 from mmesim.core.lifecycle import Residency
 from mmesim.core.memory import Memory
-from mmesim.core.policy import Policies, Policy
+from mmesim.core.policy import Policies, Policy, WrongAnswer
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.scaling import Scaling
 from mmesim.core.streams import stream
@@ -107,6 +107,8 @@ class EndpointController:
             else where[0].index
         if chosen is None:
             return Failure.THROTTLED
+        if all(chosen != instance.index for instance in where):
+            raise WrongAnswer(f"placement policy named instance {chosen!r}, which was not offered to it")
         self._start_cold(self.endpoint.fleet[chosen], model, now_ns)
         return Failure.NONE
 

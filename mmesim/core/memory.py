@@ -18,7 +18,7 @@ from mmesim.core.actions import DeleteArtifact, Stall, UnloadModel
 from mmesim.core.endpoint import RATE_PER_COUNT, Endpoint
 from mmesim.core.instance import InstanceState
 from mmesim.core.lifecycle import Residency
-from mmesim.core.policy import Candidate, Candidates
+from mmesim.core.policy import Candidate, Candidates, WrongAnswer
 from mmesim.core.residency import RATE_HALF_LIFE_NS, ResidencyTable
 from mmesim.core.types import ModelSpec
 
@@ -253,6 +253,6 @@ class Memory:
         self.endpoint.do(DeleteArtifact(instance.index, model, reason))
 
 
-def not_a_candidate(victim: Candidate) -> ValueError:
+def not_a_candidate(victim: Candidate) -> WrongAnswer:
     """The error of a policy that names what it was not offered."""
-    return ValueError(f"eviction policy named model {victim.model}, which is not a candidate (or named it twice)")
+    return WrongAnswer(f"eviction policy named model {victim.model}, which is not a candidate (or named it twice)")

@@ -160,6 +160,10 @@ def _least(keys: Sequence[NDArray[np.generic]]) -> int:
     return int(positions[0])
 
 
+class WrongAnswer(ValueError):
+    """A policy answered what its kind may not answer: a mistake in the policy."""
+
+
 class Policy:
     """What all policies have: a name, and a random stream of their own that the endpoint sets."""
 
