@@ -7,6 +7,7 @@ otherwise spend in silence. numba is imported by the functions only, so that ask
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 
 def is_compiled() -> bool:
@@ -14,6 +15,13 @@ def is_compiled() -> bool:
     from mmesim.dataplane.jit import COMPILED, cache_folder
 
     return not COMPILED or any(cache_folder().rglob("kernel.step-*.nbc"))
+
+
+def cache_dir() -> Path:
+    """Where the machine code is kept."""
+    from mmesim.dataplane.jit import cache_folder
+
+    return cache_folder()
 
 
 def warm_up(notify: Callable[[str], None]) -> None:

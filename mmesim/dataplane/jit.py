@@ -74,8 +74,9 @@ def entry(function: F) -> F:
 def cache_folder() -> Path:
     """Folder of this kernel's machine code: below ``$XDG_CACHE_HOME`` or ``~/.cache``, or a temporary one."""
     digest = sha256(b"".join(path.read_bytes() for path in SOURCES))
+    file = HERE / "kernel.py"  # numba keeps the code by its place and time
     digest.update(repr((numba.__version__, np.__version__, sys.version, platform.machine(), numba.config.BOUNDSCHECK,
-                        llvmlite.binding.get_host_cpu_name())).encode())
+                        llvmlite.binding.get_host_cpu_name(), file, file.stat().st_mtime_ns)).encode())
     name = f"kernel-{digest.hexdigest()[:16]}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmesim" / name
     try:
@@ -84,4 +85,8 @@ def cache_folder() -> Path:
             return home
     except OSError:
         pass
-    return Path(tempfile.gettempdir()) / f"mmesim-{os.getuid()}" / name
+    own = Path(tempfile.gettempdir()) / f"mmesim-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():  # machine code of somebody else is not to be run
+        own = Path(tempfile.mkdtemp(prefix="mmesim-"))
+    return own / name
