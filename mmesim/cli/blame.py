@@ -42,9 +42,9 @@ def _problem(error: Exception, own: Sequence[type[Policy]]) -> Problem | None:
     modules = {policy.__module__ for policy in own}
     through = [frame for frame in _frames(error.__traceback__) if frame.tb_frame.f_globals.get("__name__") in modules]
     if through:
-        code = through[-1].tb_frame.f_code
+        code, line = through[-1].tb_frame.f_code, through[-1].tb_lineno
         what = "".join(traceback.format_exception_only(error)).strip()
-        return Problem(f"{code.co_qualname} raised {what}", file=code.co_filename, line=through[-1].tb_lineno, hint=HINT)
+        return Problem(f"{code.co_qualname} raised {what}", file=code.co_filename, line=line, hint=HINT)
     if own and isinstance(error, WrongAnswer):
         return Problem(str(error), path=", ".join(policy.__name__ for policy in own), hint=HINT)
     return None
