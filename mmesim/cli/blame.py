@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import signal
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,13 +26,38 @@ def policies_to_blame(policies: Policies) -> Iterator[None]:
     """Raises InputError with file and line of the policy for what a policy of the user's own raises."""
     own = [type(policy) for policy in _each(policies) if not type(policy).__module__.startswith("mmesim.")]
     try:
-        yield
+        with _compiled_ones_heard(own):
+            yield
     except InputError:
         raise
     except Exception as error:
         if problem := _problem(error, own):
             raise InputError(problem) from error
         raise
+
+
+@contextmanager
+def _compiled_ones_heard(own: Sequence[type[Policy]]) -> Iterator[None]:
+    """Compiled code cannot raise: numba hands its exceptions to the hook and goes on with an answer of 0. The first one
+    ends the run as Ctrl-C does, and is raised here."""
+    raised: list[BaseException] = []
+    before = sys.unraisablehook
+
+    def heard(event: sys.UnraisableHookArgs) -> None:
+        if isinstance(event.exc_value, Exception) and _problem(event.exc_value, own):
+            if not raised:
+                signal.raise_signal(signal.SIGINT)
+            raised.append(event.exc_value)
+        else:
+            before(event)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if raised:
+        raise raised[0]
 
 
 def _each(policies: Policies) -> list[Policy]:
@@ -39,8 +67,8 @@ def _each(policies: Policies) -> list[Policy]:
 
 def _problem(error: Exception, own: Sequence[type[Policy]]) -> Problem | None:
     """What is wrong with one of these policies: a wrong answer, or a line of theirs that the exception came through."""
-    modules = {policy.__module__ for policy in own}
-    through = [frame for frame in _frames(error.__traceback__) if frame.tb_frame.f_globals.get("__name__") in modules]
+    files = {inspect.getfile(policy) for policy in own}
+    through = [frame for frame in _frames(error.__traceback__) if frame.tb_frame.f_code.co_filename in files]
     if through:
         code, line = through[-1].tb_frame.f_code, through[-1].tb_lineno
         what = "".join(traceback.format_exception_only(error)).strip()
