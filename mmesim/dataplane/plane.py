@@ -247,7 +247,7 @@ class KernelPlane:
 
     def model_sketches(self) -> NDArray[np.uint32]:
         """(models, SKETCH_BUCKETS) completions by latency since the start (or since `reset_totals`)."""
-        return self.state.sketches
+        return self.state.sketches.copy()
 
     def reset_totals(self) -> None:
         """Forget model counters and sketches: the warm-up is over."""

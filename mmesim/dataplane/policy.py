@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numba
@@ -17,35 +18,52 @@ from numba import types
 
 from mmesim.core.policy import AdmissionPolicy, Policy, RoutingPolicy
 
-
-def parameters(policy: Policy) -> tuple[float, ...]:
-    """What the compiled method sees as `self`: the numeric fields, and a router's `blind` and `spill_outstanding`."""
-    names = [field.name for field in fields(policy)] if is_dataclass(policy) else []
-    if isinstance(policy, RoutingPolicy):
-        names += [name for name in ("blind", "spill_outstanding") if name not in names]
-    values = {name: getattr(policy, name) for name in names if not name.startswith("_")}
-    numbers = {name: value for name, value in values.items() if isinstance(value, (bool, int, float))}
-    return namedtuple("parameters", numbers)(**numbers)
+Parameters = tuple[tuple[str, type, float], ...]
+"""(name, type, value) of each number that the compiled method sees of `self`."""
 
 
 def score_code(policy: RoutingPolicy) -> Any:
     """Compiled ``int64 score(outstanding, instance outstanding, last use, uses, draw, now)``; None: cannot be."""
-    score, me = numba.njit(type(policy).score), parameters(policy)
+    return _score(type(policy).score, parameters(policy))
 
-    def ask(outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+
+def admit_code(policy: AdmissionPolicy) -> Any:
+    """Compiled ``int64 admit(model outstanding, endpoint outstanding, ready, serving, now)``; None: cannot be."""
+    return _admit(type(policy).admit, parameters(policy))
+
+
+def parameters(policy: Policy) -> Parameters:
+    """The numeric fields, and a router's `blind` and `spill_outstanding`."""
+    names = [field.name for field in fields(policy)] if is_dataclass(policy) else []
+    if isinstance(policy, RoutingPolicy):
+        names += [name for name in ("blind", "spill_outstanding") if name not in names]
+    values = [(name, getattr(policy, name)) for name in names if not name.startswith("_")]
+    return tuple((name, type(value), value) for name, value in values if isinstance(value, (bool, int, float)))
+
+
+@cache
+def _score(method: Callable[..., int], numbers: Parameters) -> Any:
+    score, me = numba.njit(method), _self(numbers)
+
+    def ask(outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):  # type: ignore[no-untyped-def]
         return score(me, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns)
 
     return _compiled(ask, score, 6)
 
 
-def admit_code(policy: AdmissionPolicy) -> Any:
-    """Compiled ``int64 admit(model outstanding, endpoint outstanding, ready, serving, now)``; None: cannot be."""
-    admit, me = numba.njit(type(policy).admit), parameters(policy)
+@cache
+def _admit(method: Callable[..., int], numbers: Parameters) -> Any:
+    admit, me = numba.njit(method), _self(numbers)
 
-    def ask(model_outstanding, endpoint_outstanding, ready, serving, now_ns):
+    def ask(model_outstanding, endpoint_outstanding, ready, serving, now_ns):  # type: ignore[no-untyped-def]
         return admit(me, model_outstanding, endpoint_outstanding, ready, serving, now_ns)
 
     return _compiled(ask, admit, 5)
+
+
+def _self(numbers: Parameters) -> Any:
+    """What stands for `self`: a constant."""
+    return namedtuple("parameters", [name for name, _, _ in numbers])(*(value for _, _, value in numbers))
 
 
 def _compiled(ask: Callable[..., int], method: Any, n: int) -> Any:
