@@ -99,6 +99,8 @@ class Case:
     failed_for: int = 10
     wish_pause: int = 5
     script: tuple[Intervention, ...] = ()
+    end: int = 600
+    """Ticks of the whole run."""
 
     @property
     def n_models(self) -> int:
@@ -158,7 +160,7 @@ class Case:
 
     def end_ns(self) -> int:
         """When the run stops."""
-        return 600 * self.tick_ns
+        return self.end * self.tick_ns
 
 
 def _maybe(strategy: st.SearchStrategy, otherwise) -> st.SearchStrategy:
