@@ -165,11 +165,12 @@ def test_a_saved_run_comes_back(folder: Path, run: Run) -> None:
 def totals(**changes: Any) -> invariants.Totals:
     """Sums of a run of four answers of 1 s and one failure, with `changes` to single counters."""
     end = np.zeros((), ENDPOINT_COUNTERS)
-    for name, value in {"invocations": 6, "completions": 4, "latency_ns": 4 * 10**9, "in_flight_ns": 5 * 10**9}.items():
+    for name, value in {"invocations": 6, "completions": 4, "latency_ns": 4 * 10**9, "in_flight_ns": 5 * 10**9,
+                        "failed_ns": 6 * 10**8}.items():
         end[name] = changes.pop(name, value)
     end["tiers"][0], end["failures"][Failure.TIMEOUT] = 4, 1
     end["reasons_ns"][Reason.COMPUTE] = end["tier_latency_ns"][0] = 4 * 10**9
-    return replace(invariants.Totals(end, sketched=4, in_flight=1, timeout_ns=10**9), **changes)
+    return replace(invariants.Totals(end, sketched=4, in_flight=1, in_flight_age_ns=4 * 10**8), **changes)
 
 
 def test_a_run_that_adds_up_passes() -> None:
@@ -180,8 +181,8 @@ def test_a_run_that_adds_up_passes() -> None:
 @pytest.mark.parametrize(("changes", "says"), [
     ({"invocations": 7}, "7 invocations, but 5 ended and 1 in flight"), ({"in_flight": 0}, "0 in flight"),
     ({"sketched": 3}, "3 in the latency sketches"), ({"completions": 3}, "5|4 ended"),
-    ({"latency_ns": 5 * 10**9}, "does not add up"), ({"in_flight_ns": 39 * 10**8}, "Little's law"),
-    ({"in_flight_ns": 61 * 10**8}, "Little's law")])
+    ({"latency_ns": 5 * 10**9}, "does not add up"), ({"failed_ns": 0}, "Little's law"),
+    ({"in_flight_ns": 5 * 10**9 + 1}, "Little's law"), ({"in_flight_age_ns": 0}, "Little's law")])
 def test_a_run_that_does_not_add_up_is_our_bug(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(AssertionError, match=says):
         invariants.check(totals(**changes))

@@ -241,6 +241,7 @@ ENDPOINT_COUNTERS = np.dtype([
     ("retries", np.int64),                      # of the invocations, those with attempt > 1
     ("completions", np.int64),                  # answered in time
     ("failures", np.int64, (N_FAILURES,)),      # by Failure; index 0 unused
+    ("failed_ns", np.int64),                    # sum over failures of the time from issue to end
     ("tiers", np.int64, (N_TIERS,)),            # completions by Tier
     ("latency_ns", np.int64),                   # sum over completions
     ("reasons_ns", np.int64, (N_REASONS,)),     # sums over completions
@@ -357,6 +358,9 @@ class DataPlane(Protocol):
 
     def in_flight(self) -> int:
         """Invocations issued and not ended for the caller (their service end or failure is still to come)."""
+
+    def in_flight_age_ns(self) -> int:
+        """Sum over the invocations in flight of the time since their issue."""
 
     def check(self) -> None:
         """Recompute what can be recomputed (conservation, outstanding counts); an assertion fails on our bug."""

@@ -258,6 +258,12 @@ class KernelPlane:
         """Invocations issued and not ended for the caller."""
         return int(self.state.clock["live"][0])
 
+    def in_flight_age_ns(self) -> int:
+        """Sum over the invocations in flight of the time since their issue."""
+        requests = self.state.requests
+        live = (requests["stage"] != st.FREE) & (requests["stage"] != st.RETRY) & (requests["gone"] == 0)
+        return int((self.now_ns - requests["issued_ns"][live]).sum())
+
     def idle(self) -> bool:
         """True when nothing is left to happen: no arrival, client, request or work."""
         clock = self.state.clock

@@ -96,10 +96,12 @@ def record(s: State, slot: int, failure: int, latency_ns: int) -> int:
 @kernel
 def count_failure(s: State, slot: int, failure: int, t: int) -> None:
     """An invocation ended at `t` for its caller by this failure."""
+    spent_ns = t - s.requests["issued_ns"][slot]
     s.endpoint["failures"][0, failure] += 1
+    s.endpoint["failed_ns"][0] += spent_ns
     s.by_model["failures"][s.requests["model"][slot]] += 1
     if s.clock["record"][0]:
-        record(s, slot, failure, t - s.requests["issued_ns"][slot])
+        record(s, slot, failure, spent_ns)
 
 
 @kernel

@@ -1,10 +1,9 @@
 """What must hold at the end of every run; a violation is our bug, never the user's.
 
 *Conservation*: invocations = completions + failures + in flight. *Little's law*, as an identity rather than in the long
-run: the integral of the number in flight is the sum of the times spent by every invocation. Completions give their
-times exactly (latency without the caller's overhead, which lies after the service end). An invocation that failed, or
-is still in flight, spent between nothing and its time-out, so the identity is exact where there is neither and an
-interval otherwise.
+run: the integral of the number in flight is the sum of the times spent there by every invocation: of the completed ones
+(latency without the caller's overhead, which lies after the service end), of the failed ones, and, up to now, of those
+still in flight.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from numpy.typing import NDArray
 
 from mmesim.dataplane.api import Reason
 
-LITTLE_TOLERANCE = 1e-3
-
 
 @dataclass(frozen=True)
 class Totals:
@@ -28,17 +25,17 @@ class Totals:
     sketched: int
     """Completions in the latency sketches."""
     in_flight: int
-    timeout_ns: int
+    in_flight_age_ns: int
+    """Time since their issue of the invocations in flight, together."""
 
 
 def little_error(totals: Totals) -> float:
-    """Relative distance of the in-flight integral from the interval that the times spent allow; 0 inside it."""
+    """Relative distance between the integral of the number in flight and the times spent; integers, so 0 is exact."""
     end = totals.endpoint
     integral_ns = int(end["in_flight_ns"])
-    spent_ns = int(end["latency_ns"]) - int(end["reasons_ns"][Reason.OVERHEAD])
-    unknown_ns = (int(end["failures"].sum()) + totals.in_flight) * totals.timeout_ns
-    outside_ns = max(spent_ns - integral_ns, integral_ns - spent_ns - unknown_ns, 0)
-    return outside_ns / integral_ns if integral_ns else float(outside_ns > 0)
+    completed_ns = int(end["latency_ns"]) - int(end["reasons_ns"][Reason.OVERHEAD])
+    apart_ns = abs(integral_ns - completed_ns - int(end["failed_ns"]) - totals.in_flight_age_ns)
+    return apart_ns / integral_ns if integral_ns else float(apart_ns > 0)
 
 
 def check(totals: Totals) -> None:
@@ -54,7 +51,7 @@ def check(totals: Totals) -> None:
     reasons_ns, latency_ns = int(end["reasons_ns"].sum()), int(end["latency_ns"])
     assert reasons_ns == latency_ns, f"latencies are {latency_ns} ns together, their parts {reasons_ns} ns"
     error = little_error(totals)
-    assert error < LITTLE_TOLERANCE, f"Little's law is off by {error:.3g} of the number in flight"
+    assert error == 0, f"Little's law is off by {error:.3g} of the number in flight"
 
 
 def check_models(measured: NDArray[np.void], models: NDArray[np.void]) -> None:

@@ -84,13 +84,14 @@ class Recorder:
             self._requests.write(rows)
 
     def finish(self, *, ended_ns: int, partial: bool, fleet: Sequence[InstanceLife], model_counters: NDArray[np.void],
-               model_sketches: NDArray[np.integer[Any]], in_flight: int, wall_s: float) -> Run:
+               model_sketches: NDArray[np.integer[Any]], in_flight: int, in_flight_age_ns: int,
+               wall_s: float) -> Run:
         """Check the invariants and put it all together; `partial`: the run was stopped before its end."""
         self._close(self._series.close())
         for stream in (self._requests, self._journal):
             if stream is not None:
                 stream.close()
-        measured = self._measured(ended_ns, partial, fleet, in_flight)
+        measured = self._measured(ended_ns, partial, fleet, in_flight, in_flight_age_ns)
         invariants.check(measured.totals)
         invariants.check_models(measured.counters, model_counters)
         lanes = self._lanes.finish(ended_ns)
@@ -103,7 +104,8 @@ class Recorder:
                    lanes=self._named_lanes(lanes, fleet), details=self._details(measured), spans=self._spans,
                    timing={"wall_s": wall_s, "invocations_per_s": invocations / wall_s if wall_s else None})
 
-    def _measured(self, ended_ns: int, partial: bool, fleet: Sequence[InstanceLife], in_flight: int) -> Measured:
+    def _measured(self, ended_ns: int, partial: bool, fleet: Sequence[InstanceLife], in_flight: int,
+                  in_flight_age_ns: int) -> Measured:
         """What the summary covers; all of it when the run ended within its warm-up."""
         series, build = self._series, self.build
         past_warmup = ended_ns > build.warmup_ns
@@ -113,7 +115,7 @@ class Recorder:
             since_ns=build.warmup_ns if past_warmup else 0, until_ns=ended_ns, lives=fleet,
             unload_reasons=self._lanes.unload_reasons, partial=partial,
             totals=invariants.Totals(total_of(series.rows), int((series.sketch + series.warmup_sketch).sum()),
-                                     in_flight, build.plane.timeout_ns))
+                                     in_flight, in_flight_age_ns))
 
     def _named_lanes(self, lanes: DataFrame, fleet: Sequence[InstanceLife]) -> DataFrame:
         """Lanes with the instance's number and the model's name."""

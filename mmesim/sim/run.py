@@ -29,7 +29,8 @@ def simulate(build: Build, *, out: OutputWriter | None = None, journal: StepSink
     return recorder.finish(
         ended_ns=engine.env.now, partial=engine.stop_requested, fleet=engine.world.fleet.lives(),
         model_counters=engine.plane.model_counters(), model_sketches=engine.plane.model_sketches(),
-        in_flight=engine.plane.in_flight(), wall_s=time.perf_counter() - started_s)
+        in_flight=engine.plane.in_flight(), in_flight_age_ns=engine.plane.in_flight_age_ns(),
+        wall_s=time.perf_counter() - started_s)
 
 
 @contextmanager

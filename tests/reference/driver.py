@@ -25,7 +25,7 @@ def run_case(make_plane: PlaneFactory, case: Case) -> list[Any]:
     _drive(plane, control, case.end_ns(), table, log)
     plane.check()
     log += [plane.take(), plane.take_records(), plane.model_counters(), plane.model_sketches(), plane.in_flight(),
-            plane.idle(), table_rows(table)]
+            plane.in_flight_age_ns(), plane.idle(), table_rows(table)]
     return [plain(entry) for entry in log]
 
 

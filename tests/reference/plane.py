@@ -332,6 +332,10 @@ class ReferencePlane:
         """See the protocol."""
         return self.tally.in_flight
 
+    def in_flight_age_ns(self) -> int:
+        """See the protocol."""
+        return sum(self.now_ns - issued_ns for issued_ns in self.tally.issued_ns.values())
+
     def check(self) -> None:
         """See the protocol."""
         counts = self.table.copies["outstanding"].reshape(self.table.n_instances, self.table.n_models)

@@ -30,6 +30,8 @@ class Tally:
         self.keep_records = keep_records
         self.records: list[tuple[object, ...]] = []
         self.in_flight = 0
+        self.issued_ns: dict[int, int] = {}
+        """Issue time of each invocation in flight, by serial."""
         self._in_flight_at_ns = 0
         self.since_ns = 0
         self.new_interval(n_instances)
@@ -59,6 +61,7 @@ class Tally:
     def issued(self, invocation: Invocation, now_ns: int) -> None:
         """An invocation came."""
         self._flight(+1, now_ns)
+        self.issued_ns[invocation.serial] = now_ns
         self.endpoint["invocations"] += 1
         self.endpoint["retries"] += invocation.attempt > 1
         self.models["invocations"][invocation.model] += 1
@@ -78,12 +81,14 @@ class Tally:
         """It ended with a failure."""
         self._flight(-1, now_ns)
         self.endpoint["failures"][failure] += 1
+        self.endpoint["failed_ns"] += now_ns - self.issued_ns.pop(invocation.serial)
         self.models["failures"][invocation.model] += 1
         self._record(invocation, failure, now_ns - invocation.issued_ns, [0] * len(Reason))
 
     def completed(self, invocation: Invocation, latency_ns: int, now_ns: int) -> None:
         """It was answered."""
         self._flight(-1, now_ns)
+        del self.issued_ns[invocation.serial]
         tier, model, reasons = invocation.tier, invocation.model, invocation.reasons_ns
         assert sum(reasons) == latency_ns, f"parts {reasons} of {latency_ns} ns"
         self.instances["completions"][invocation.instance] += 1
