@@ -342,7 +342,7 @@ class DataPlane(Protocol):
         """The table has more instance slots than before."""
 
     def take(self) -> Counters:
-        """Counters since the last take, integrals brought to `now_ns`. At most 30 simulated minutes apart."""
+        """Counters since the last take, integrals brought to `now_ns`. At most 10 simulated minutes apart (int64)."""
 
     def take_records(self) -> NDArray[np.void]:
         """REQUEST_RECORD rows since the last call, in order of ending; empty unless `record_requests`."""

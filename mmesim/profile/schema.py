@@ -24,6 +24,8 @@ from pydantic import BaseModel, Field
 from mmesim.settings import Bytes, Count, Duration, Number, Settings
 
 Basis = Literal["measured", "published", "estimated", "rule"]
+Batch = Annotated[Duration, Field(le=3600)]
+"""Time of one batch: an hour is far beyond any request, and far inside the kernel's int64."""
 Positive = Annotated[Count, Field(ge=1)]
 
 
@@ -80,9 +82,9 @@ class LatencyPoint(Settings):
     """Device time of one batch, split as Triton splits it; what is not published apart is in `infer`."""
 
     batch: Positive
-    input: Duration = 0.0
-    infer: Duration
-    output: Duration = 0.0
+    input: Batch = 0.0
+    infer: Batch
+    output: Batch = 0.0
     at: str = Field("", description="the place in the source, if not the table's")
 
     @property

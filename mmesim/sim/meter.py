@@ -1,7 +1,7 @@
 """Reads the data plane's counters at every boundary and hands them on, with the levels of the world.
 
 Boundaries: the end of each CloudWatch period, of each output interval and of the warm-up, every change in the number of
-serving instances, the end of the run, and at least every `LONGEST_NS` (the counters must be taken every 30 minutes).
+serving instances, the end of the run, and at least every `LONGEST_NS` (the counters overflow otherwise).
 Levels are those at the boundary, not averages.
 """
 
