@@ -141,6 +141,8 @@ class Candidates(Sequence[Candidate]):
 
     def ordered(self, *keys: NDArray[np.generic]) -> Iterator[Candidate]:
         """Candidates by ascending keys (the first key counts most), ties by model number."""
+        if not len(self.model):
+            return
         keys = (*keys, self.model)
         first = _least(keys)
         yield self[first]
