@@ -7,14 +7,14 @@ counters, sketches, records and totals. ``tests/test_faults_planted.py`` proves 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from reference.cases import FLAVOURS, Case
 from reference.driver import first_difference, run_case
-from reference.fuzz import for_each_case, policies_compiled_once, sample
+from reference.fuzz import for_each_case, sample
 from reference.plane import ReferencePlane
 
 from mmesim.core.types import Failure, Tier
@@ -23,12 +23,6 @@ from mmesim.dataplane.plane import KernelPlane, Room
 
 TINY = Room(slots=1, jobs=1, records=3, rebase_q16=1 << 38)
 """Everything has to grow, and virtual time is set back after 4 ms."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick() -> Iterator[None]:
-    with policies_compiled_once():
-        yield
 
 
 def kernel(case: Case) -> Callable[..., KernelPlane]:

@@ -6,22 +6,22 @@ totals, and the residency table at the end must be equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from reference.driver import first_difference, plain, table_rows
-from reference.fuzz import EXAMPLES, SEED, policies_compiled_once
+from reference.fuzz import EXAMPLES, SEED
 from reference.plane import ReferencePlane
 
 from mmesim.core.actions import Action
 from mmesim.core.events import Event
-from mmesim.dataplane.api import DataPlane
+from mmesim.dataplane.api import DataPlane, Stop, Stopped
 from mmesim.dataplane.plane import KernelPlane
 from mmesim.results.recorder import Recorder
 from mmesim.scenario.build import build
@@ -120,17 +120,11 @@ def run_engine(path: Path, make_plane: Callable[..., DataPlane]) -> list[Any]:
     engine.run()
     plane = engine.plane
     return [*log, plain(plane.model_counters()), plain(np.asarray(plane.model_sketches())), plane.in_flight(),
-            plane.idle(), plane.now_ns, table_rows(engine.table)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick() -> Iterator[None]:
-    with policies_compiled_once():
-        yield
+            plane.in_flight_age_ns(), plane.idle(), plane.now_ns, table_rows(engine.table)]
 
 
 def test_whole_runs_agree(tmp_path: Path) -> None:
-    path = tmp_path / "agreement.yaml"
+    path, stops = tmp_path / "agreement.yaml", Counter[Stop]()
     print(f"MMESIM_FUZZ_SEED={SEED} MMESIM_FUZZ_EXAMPLES={EXAMPLES}")
 
     @seed(SEED)
@@ -139,7 +133,10 @@ def test_whole_runs_agree(tmp_path: Path) -> None:
     @given(scenarios)
     def check(drawn: dict[str, Any]) -> None:
         path.write_text(yaml.safe_dump(scenario(drawn)))
-        difference = first_difference(run_engine(path, ReferencePlane), run_engine(path, KernelPlane))
+        expected = run_engine(path, ReferencePlane)
+        stops.update(entry.stop for entry in expected if isinstance(entry, Stopped))
+        difference = first_difference(expected, run_engine(path, KernelPlane))
         assert difference is None, f"reference | kernel: {difference}"
 
     check()
+    assert min(stops[stop] for stop in Stop) > 5, f"a kind of stop hardly occurs: {stops}"

@@ -6,15 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-from unittest.mock import patch
+from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from mmesim.core.policy import Policy
-from mmesim.dataplane import policy as compiler
 from reference.cases import FLAVOURS, Case
 
 SEED = int(os.environ.get("MMESIM_FUZZ_SEED", "20240229"))
@@ -40,23 +35,3 @@ def sample(flavour: str) -> list[Case]:
 
     for_each_case(flavour, keep, shrink=False)
     return found
-
-
-@contextmanager
-def policies_compiled_once() -> Iterator[None]:
-    """Equal policies share their machine code inside the block: compiling costs more than a scenario."""
-    with patch.object(compiler, "score_code", _once(compiler.score_code)), \
-            patch.object(compiler, "admit_code", _once(compiler.admit_code)):
-        yield
-
-
-def _once(compiled: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    known: dict[tuple[type, tuple[float, ...]], Any] = {}
-
-    def code(policy: Policy) -> Any:
-        key = type(policy), compiler.parameters(policy)
-        if key not in known:
-            known[key] = compiled(policy)
-        return known[key]
-
-    return code

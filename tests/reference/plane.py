@@ -330,11 +330,11 @@ class ReferencePlane:
 
     def in_flight(self) -> int:
         """See the protocol."""
-        return self.tally.in_flight
+        return len(self.tally.in_flight)
 
     def in_flight_age_ns(self) -> int:
         """See the protocol."""
-        return sum(self.now_ns - issued_ns for issued_ns in self.tally.issued_ns.values())
+        return sum(self.now_ns - issued_ns for issued_ns in self.tally.in_flight.values())
 
     def check(self) -> None:
         """See the protocol."""

@@ -29,9 +29,8 @@ class Tally:
         self.n_models = n_models
         self.keep_records = keep_records
         self.records: list[tuple[object, ...]] = []
-        self.in_flight = 0
-        self.issued_ns: dict[int, int] = {}
-        """Issue time of each invocation in flight, by serial."""
+        self.in_flight: dict[int, int] = {}
+        """Issue time, by serial, of the invocations that have not ended for their callers."""
         self._in_flight_at_ns = 0
         self.since_ns = 0
         self.new_interval(n_instances)
@@ -53,15 +52,14 @@ class Tally:
         self.models = np.zeros(self.n_models, MODEL_COUNTERS)
         self.model_sketches = np.zeros((self.n_models, SKETCH_BUCKETS), np.uint32)
 
-    def _flight(self, change: int, now_ns: int) -> None:
-        self.endpoint["in_flight_ns"] += self.in_flight * (now_ns - self._in_flight_at_ns)
+    def _catch_up(self, now_ns: int) -> None:
+        self.endpoint["in_flight_ns"] += len(self.in_flight) * (now_ns - self._in_flight_at_ns)
         self._in_flight_at_ns = now_ns
-        self.in_flight += change
 
     def issued(self, invocation: Invocation, now_ns: int) -> None:
         """An invocation came."""
-        self._flight(+1, now_ns)
-        self.issued_ns[invocation.serial] = now_ns
+        self._catch_up(now_ns)
+        self.in_flight[invocation.serial] = now_ns
         self.endpoint["invocations"] += 1
         self.endpoint["retries"] += invocation.attempt > 1
         self.models["invocations"][invocation.model] += 1
@@ -79,16 +77,17 @@ class Tally:
 
     def failed(self, invocation: Invocation, failure: Failure, now_ns: int) -> None:
         """It ended with a failure."""
-        self._flight(-1, now_ns)
+        self._catch_up(now_ns)
+        del self.in_flight[invocation.serial]
         self.endpoint["failures"][failure] += 1
-        self.endpoint["failed_ns"] += now_ns - self.issued_ns.pop(invocation.serial)
+        self.endpoint["failed_ns"] += now_ns - invocation.issued_ns
         self.models["failures"][invocation.model] += 1
         self._record(invocation, failure, now_ns - invocation.issued_ns, [0] * len(Reason))
 
     def completed(self, invocation: Invocation, latency_ns: int, now_ns: int) -> None:
         """It was answered."""
-        self._flight(-1, now_ns)
-        del self.issued_ns[invocation.serial]
+        self._catch_up(now_ns)
+        del self.in_flight[invocation.serial]
         tier, model, reasons = invocation.tier, invocation.model, invocation.reasons_ns
         assert sum(reasons) == latency_ns, f"parts {reasons} of {latency_ns} ns"
         self.instances["completions"][invocation.instance] += 1
@@ -110,7 +109,7 @@ class Tally:
 
     def take(self, now_ns: int) -> Counters:
         """Counters of the interval that ends now."""
-        self._flight(0, now_ns)
+        self._catch_up(now_ns)
         counters = Counters(self.since_ns, now_ns, self.endpoint, self.instances, self.sketch)
         self.since_ns = now_ns
         self.new_interval(len(self.instances))
