@@ -12,7 +12,7 @@ import pytest
 from reference.lab import UNIT_NS, Bench, agrees, deterministic, poisson, replicate, service
 from scipy import stats
 
-N = 60_000
+N = 30_000
 INFINITE = 1 << 20
 
 

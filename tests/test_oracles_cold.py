@@ -32,7 +32,7 @@ from mmesim.core.types import Tier
 from mmesim.dataplane.api import DataPlane, Reason, Stop, Stopped
 from mmesim.workload.types import NEVER_NS, Arrivals
 
-N = 25_000
+N = 12_000
 
 
 @dataclass

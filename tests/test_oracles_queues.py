@@ -1,7 +1,7 @@
 """The data plane against queueing theory: waiting, sharing, loss.
 
 Numbers are closed forms: M/M/1, Erlang B and C, Pollaczek-Khinchine, the insensitive processor-sharing queue with
-state-dependent speed (Cohen 1979), open product-form networks (BCMP 1975). Eight replications of 50 000 requests, the
+state-dependent speed (Cohen 1979), open product-form networks (BCMP 1975). Sixteen replications of 30 000 requests, the
 first tenth left out; at loads up to 0.8 the 99.9 % interval of a mean is then a few per cent wide.
 """
 
@@ -19,6 +19,7 @@ from reference.lab import (
     deterministic,
     erlang4,
     exponential,
+    hyperexponential4,
     lognormal,
     poisson,
     replicate,
@@ -29,7 +30,7 @@ from mmesim.core.types import Failure
 from mmesim.dataplane.api import ONE_Q16, Reason
 from mmesim.policies.admission.queue_limit import QueueLimit
 
-N = 50_000
+N = 30_000
 MANY = 100_000
 """Execution instances enough for nobody to wait."""
 
@@ -67,6 +68,13 @@ def test_mm1_mean_and_quantiles(rho: float) -> None:
         agrees(-log(1 - quantile) / (1 - rho), values)
 
 
+def test_the_comparison_can_fail() -> None:
+    """Deterministic service is not taken for exponential."""
+    found = replicate(lambda rng, seed: Bench().run(poisson(rng, 0.5, N, deterministic)).sojourn.mean())
+    with pytest.raises(AssertionError, match="in theory"):
+        agrees(2.0, found[0])
+
+
 @pytest.mark.parametrize(("c", "a"), [(2, 1.5), (4, 3.2), (8, 6.4), (32, 28.8)])
 def test_mmc(c: int, a: float) -> None:
     """Execution instances that want 1/c of the device each do not slow each other down."""
@@ -75,14 +83,14 @@ def test_mmc(c: int, a: float) -> None:
     agrees(1 + wait_mmc(c, a), found[0])
 
 
-@pytest.mark.parametrize(("law", "cs2"), [(deterministic, 0), (erlang4, 0.25), (lognormal(4), 4)])
+@pytest.mark.parametrize(("law", "cs2"), [(deterministic, 0), (erlang4, 0.25), (hyperexponential4, 4)])
 @pytest.mark.parametrize("rho", [0.5, 0.7])
 def test_mg1_pollaczek_khinchine(law: Law, cs2: float, rho: float) -> None:
     found = replicate(lambda rng, seed: Bench().run(poisson(rng, rho, N, law)).sojourn.mean())
     agrees(1 + rho / (1 - rho) * (1 + cs2) / 2, found[0])
 
 
-@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(9)])
+@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(4)])
 @pytest.mark.parametrize("rho", [0.5, 0.7])
 def test_processor_sharing_is_insensitive(law: Law, rho: float) -> None:
     bench = Bench([service(instance_count=MANY)])
@@ -104,7 +112,7 @@ def test_processor_sharing_is_fair_to_every_size() -> None:
         agrees(1 / (1 - rho), values)
 
 
-@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(9)])
+@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(4)])
 @pytest.mark.parametrize(("lanes", "a"), [(2, 1.2), (4, 3.2)])
 def test_sharing_with_several_lanes_is_insensitive(law: Law, lanes: int, a: float) -> None:
     """Batches that want 1/k of the device: n of them are served at min(n, k)."""
@@ -113,10 +121,10 @@ def test_sharing_with_several_lanes_is_insensitive(law: Law, lanes: int, a: floa
     agrees(1 + wait_mmc(lanes, a), found[0])
 
 
-@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(9)])
+@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(4)])
 def test_interference_is_insensitive(law: Law) -> None:
     """At most 8 jobs, each wants 1/4 of the device, and k = 0.1 of interference with each other one."""
-    k, most, a = 0.1, 8, 1.8
+    k, most, a = 0.1, 8, 2.2
     speed = [min(n, 4) / (1 + k * (n - 1)) for n in range(1, most + 1)]
     number, full = mean_in_system(a, speed)
     bench = Bench([service(instance_count=most, share_q16=ONE_Q16 // 4)], admission=QueueLimit(per_endpoint=most),
@@ -131,7 +139,7 @@ def test_interference_is_insensitive(law: Law) -> None:
     agrees(full, refused)
 
 
-@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(9)])
+@pytest.mark.parametrize("law", [deterministic, exponential, lognormal(4)])
 @pytest.mark.parametrize(("c", "a"), [(2, 1.0), (4, 3.2), (10, 8.0)])
 def test_erlang_b_is_insensitive(law: Law, c: int, a: float) -> None:
     bench = Bench([service(instance_count=c, share_q16=ONE_Q16 // c)], admission=QueueLimit(per_endpoint=c))

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import spsolve
 from mmesim.policies.routing.least_outstanding import LeastOutstanding
 from mmesim.policies.routing.random import Random
 
-N = 60_000
+N = 30_000
 
 
 def shortest_of_two(rho: float, cut: int = 60) -> float:

@@ -52,6 +52,12 @@ def lognormal(cs2: float) -> Law:
     return lambda rng, n: rng.lognormal(-sigma2 / 2, np.sqrt(sigma2), n)
 
 
+def hyperexponential4(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """Mean 1, cs2 = 4: two exponential phases with balanced means."""
+    often = (1 + np.sqrt(3 / 5)) / 2
+    return rng.exponential(1.0, n) / np.where(rng.random(n) < often, 2 * often, 2 * (1 - often))
+
+
 def poisson(rng: np.random.Generator, rate: float, n: int, law: Law = exponential, model: NDArray[np.int64] | int = 0,
             ) -> Arrivals:
     """Poisson arrivals, `rate` per unit of time, whose work follows `law`."""
@@ -175,15 +181,18 @@ def _check(plane: DataPlane, ran: Ran, n: int) -> None:
 
 
 def agrees(oracle: float, replications: Sequence[float], tolerance: float = 0.02) -> None:
-    """Fail when the oracle lies outside the 99.9 % t interval of the replications *and* outside 2 %."""
-    mean, half = float(np.mean(replications)), 0.0
-    if len(replications) > 1:
-        half = float(stats.t.ppf(0.9995, len(replications) - 1) * stats.sem(replications))
+    """Fail when the oracle lies outside the 99.9 % t interval of the replications *and* outside 2 %.
+
+    An interval wider than ±10 % would say nothing, and fails too.
+    """
+    mean = float(np.mean(replications))
+    half = float(stats.t.ppf(0.9995, len(replications) - 1) * stats.sem(replications))
+    assert half <= 0.1 * oracle, f"{mean:.6f} ± {half:.6f} is too vague: longer runs, or more of them"
     gap = abs(mean - oracle)
     assert gap <= half or gap <= tolerance * oracle, f"{mean:.6f} ± {half:.6f} against {oracle:.6f} in theory"
 
 
-def replicate(experiment: Callable[[np.random.Generator, int], float | Sequence[float]], n: int = 8,
+def replicate(experiment: Callable[[np.random.Generator, int], float | Sequence[float]], n: int = 16,
               seed: int = 1) -> NDArray[np.float64]:
     """The experiment `n` times, each with its own generator: (outcomes, n)."""
     found = [np.atleast_1d(experiment(np.random.default_rng([seed, number]), number)) for number in range(n)]
