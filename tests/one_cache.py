@@ -26,8 +26,8 @@ endpoint:
   instance_type: one-cache
   eviction: {gpu: lru}
   server:
-    {gpu_memory_threshold: 1.0, host_memory_threshold: 1.0, disk_threshold: 1.0, idle_gpu_bytes: 0B, host_base_bytes: 0B,
-     unload_poll: 0s, unload_time: 0s, frontend_overhead: 0s, load_time_cv: 0, load_threads: 1}
+    {gpu_memory_threshold: 1.0, host_memory_threshold: 1.0, disk_threshold: 1.0, idle_gpu_bytes: 0B,
+     host_base_bytes: 0B, unload_poll: 0s, unload_time: 0s, frontend_overhead: 0s, load_time_cv: 0, load_threads: 1}
   storage:
     {s3_first_byte: 0s, s3_connection_rate: 1000000GB/s, s3_prefix_rate: 1000000000, extract_rate: 1000000GB/s,
      disk_read_rate: 1000000GB/s, host_to_device_rate: 1000000GB/s, network_credit: 0s}
@@ -71,7 +71,8 @@ def one_cache(tmp_path, sizes: Sequence[int], capacity: int, requests: NDArray[n
                     service_ns=np.ones_like(model.service.service_ns))
     models = tuple(
         replace(model, service=quick, actual_gpu_bytes=size, load_s=0.0,
-                spec=replace(model.spec, name=str(n), gpu_bytes=size, host_bytes=0, framework="", framework_base_bytes=0))
+                spec=replace(model.spec, name=str(n), gpu_bytes=size, host_bytes=0, framework="",
+                             framework_base_bytes=0))
         for n, size in enumerate(sizes))
     instance = replace(small.endpoint.instance, gpu_bytes=capacity)
     return replace(

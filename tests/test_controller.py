@@ -3,11 +3,11 @@
 A transcript is a story: ``> time event`` lines go in, the indented lines are what the controller answers. Rewrite one
 with ``MMESIM_REWRITE=1 pytest tests/test_controller.py`` and commit only what you understand.
 
-Set-up lines (``! key value``): ``gpu``, ``host``, ``disk`` capacities, ``models`` as ``name:gpu[:disk][:pinned]``,
+Set-up lines (``! key value``): ``gpu``, ``host``, ``disk`` capacities, ``models`` as ``name:gpu[:disk[:pinned]]``,
 ``set field=value`` of the EndpointSpec, ``policy kind=use``. Other lines: ``> 1s missed a``, ``> 2s downloaded 0 a``,
 ``> 3s loaded 0 a [bytes]``, ``> 3s oom 0 a``, ``> 3s load-failed 0 a``, ``> 4s unloaded 0 a``, ``> 4s idle 0 a``,
 ``> 0s joined 0``, ``> 9s lost 0``, ``> 9s drained 0``, ``> 5s wished a``, ``> 5s tick``, ``> 60s metrics
-GPUUtilization.Average=90``; ``= 0 a outstanding=2 last_use=3s`` sets what the data plane would; ``? table`` shows states.
+GPUUtilization.Average=90``; ``= 0 a outstanding=2 last_use=3s`` sets what the data plane would; ``?`` shows states.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ class Story:
         self.table = ResidencyTable(len(self.models), 4)
         kind = {"gpu_eviction": "eviction", "disk_eviction": "eviction"}
         chosen = {name: resolve(kind.get(name, name), use, {}, Path()) for name, use in self.policies.items()}
-        scaling = tuple(resolve("autoscaling", use, {k: float(v) if v.isdigit() else v for k, v in params.items()}, Path())
-                        for use, params in self.autoscaling)
+        scaling = tuple(resolve("autoscaling", use, {k: float(v) if str(v).isdigit() else v for k, v in given.items()},
+                                Path()) for use, given in self.autoscaling)
+        policies = Policies(**chosen, autoscaling=scaling)  # type: ignore[arg-type]
         self.controller = EndpointController(EndpointSpec(instance, **self.spec), self.models,  # type: ignore[arg-type]
-                                             Policies(**chosen, autoscaling=scaling), self.table,  # type: ignore[arg-type]
-                                             desired=self.desired)
+                                             policies, self.table, desired=self.desired)
 
     def _index(self, name: str) -> int:
         return [model.name for model in self.models].index(name)
@@ -139,7 +139,8 @@ class Story:
                 "load-failed": ev.LoadFailed(instance, model, False, "bad file")}[verb]
 
     def _shown(self, action: object) -> str:
-        fields = {field.name: getattr(action, field.name) for field in dataclasses.fields(action)}  # type: ignore[arg-type]
+        fields = {field.name: getattr(action, field.name)
+                  for field in dataclasses.fields(action)}  # type: ignore[arg-type]
         words = [self.models[value].name if name == "model" else
                  value.name if hasattr(value, "name") else f"({value})" if name == "reason" else str(value)
                  for name, value in fields.items()]

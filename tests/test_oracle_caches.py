@@ -1,7 +1,7 @@
 """Exact hit counts: the controller's evictions against published counts and a plain cache simulator.
 
-Sources: libCacheSim's unit tests on its cloudPhysicsIO trace (LRU and LFU miss counts), and the object-level baselines of
-the Alibaba GenAI trace that go with the shared traces.
+Sources: libCacheSim's unit tests on its cloudPhysicsIO trace (LRU and LFU miss counts), and the object-level baselines
+of the Alibaba GenAI trace that go with the shared traces.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from one_cache import hits, one_cache
 
 MIB = 1 << 20

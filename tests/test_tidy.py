@@ -15,6 +15,7 @@ PACKAGE = sorted((ROOT / "mmesim").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
 MODULE_LINES = 400
 FUNCTION_LINES = 60
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
@@ -23,11 +24,14 @@ def test_module_is_small_and_documented(path: Path) -> None:
     tree = ast.parse(text)
     assert text.count("\n") <= MODULE_LINES, "where should the wall be?"
     assert ast.get_docstring(tree), "a module says at its head what it is for"
+    inner = {node for outer in ast.walk(tree) if isinstance(outer, FUNCTION) for node in ast.walk(outer)
+             if node is not outer}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, FUNCTION):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= FUNCTION_LINES, f"{node.name} has {lines} lines"
-            assert node.name.startswith("_") or lines <= 8 or ast.get_docstring(node), f"{node.name}: no docstring"
+            private = node.name.startswith("_") or node in inner
+            assert private or lines <= 8 or ast.get_docstring(node), f"{node.name}: no docstring"
 
 
 def _tool(name: str, *arguments: str) -> None:

@@ -66,6 +66,7 @@ class Evict:
         return answer
 
     def problem(self, answer: list[Any]) -> str:
+        """Victims are candidates, each once, and enough where there is enough."""
         offered = {one.model: one for one in self.candidates}
         models = [victim.model for victim in answer if isinstance(victim, Candidate)]
         if strangers := [v for v in answer if not isinstance(v, Candidate) or offered.get(v.model) != v]:
