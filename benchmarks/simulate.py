@@ -5,8 +5,8 @@
     python -m benchmarks.simulate --day            a day of 1,000 requests/s: 86.4 million
     python -m benchmarks.simulate --profile        where the time of a miss goes
 
-All on one core, the scenario `many-small` (2,000 models, 10 instances, 1,000 requests/s), rounds interleaved so that the
-machine's drift meets all alike. Figures are medians of process time; building the scenario and generating the requests
+All on one core, the scenario `many-small` (2,000 models, 10 instances, 1,000 requests/s), rounds interleaved so that
+the machine's drift meets all alike. Figures are medians of process time; building the scenario and generating the requests
 count, but for the textbook, which gets its requests made beforehand. Journal, trace and report are off.
 """
 
@@ -73,7 +73,8 @@ def kernel_alone(requests: int) -> dict[str, Any]:
         for instance in {model % 10, (7 * model + 3) % 10}:
             for cause in ("start download", "download finished", "start load", "load finished"):
                 table.advance(instance, model, cause)
-    plane = KernelPlane(made.plane, table, LeastOutstanding(spill_outstanding=0), made.policies.admission, made.arrivals)
+    routing = LeastOutstanding(spill_outstanding=0)
+    plane = KernelPlane(made.plane, table, routing, made.policies.admission, made.arrivals)
     began = time.process_time()
     done = 0
     for end_ns in range(0, made.duration_ns + 1, 60_000_000_000):

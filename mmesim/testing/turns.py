@@ -137,6 +137,7 @@ class Plan:
         return list(islice(policy.plan(self.endpoint, self.now_ns), most + 1))
 
     def problem(self, answer: list[Any]) -> str:
+        """Decisions name serving instances and known models, each pair once."""
         serving = [instance.index for instance in self.endpoint.instances]
         seen: list[tuple[int, int]] = []
         for decision in answer:
@@ -161,6 +162,7 @@ class Scale:
         return policy.bounds(self.now_ns), policy.desired(self.metrics, self.now_ns)
 
     def problem(self, answer: Any) -> str:
+        """The answer is a whole number of instances, or no opinion."""
         bounds, desired = answer
         if not (desired is None or type(desired) is int) or (desired is not None and desired < 0):
             return f"desired returns {desired!r} ({type(desired).__name__}), not None or an int of at least 0"
