@@ -116,7 +116,7 @@ def _simulated(built: Build, writer: OutputWriter, say: Say, bar: bool) -> Run:
     warm_up(say)
     journal = JournalWriter(writer.path(NAME), built) if built.scenario.output.journal else None
     with simulated_time(built.scenario.name, built.duration_ns, wanted=bar) as tick, policies_to_blame(built.policies):
-        return simulate(built, out=writer, journal=journal, progress=tick)
+        return simulate(built, out=writer, journal=journal, progress=tick, say=say)
 
 
 def _show(result: Run, folder: Path, as_json: bool, say: Say) -> None:

@@ -314,6 +314,8 @@ class DataPlane(Protocol):
 
     table: ResidencyTable
     now_ns: int
+    interpreted_policy: bool
+    """True: a routing or admission policy could not be compiled and is asked in Python at each choice."""
 
     def advance(self, horizon_ns: int) -> Stopped:
         """Run events strictly before `horizon_ns`. After MISS or WISH the invocation is pending and routed again at

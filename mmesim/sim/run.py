@@ -16,13 +16,19 @@ from mmesim.sim.engine import Engine, PlaneFactory
 
 
 def simulate(build: Build, *, out: OutputWriter | None = None, journal: StepSink | None = None,
-             progress: Callable[[int], None] | None = None, plane: PlaneFactory | None = None) -> Run:
-    """Run a built scenario. The first Ctrl-C ends the run at the next event; the result is then marked partial."""
+             progress: Callable[[int], None] | None = None, say: Callable[[str], None] | None = None,
+             plane: PlaneFactory | None = None) -> Run:
+    """Run a built scenario. The first Ctrl-C ends the run at the next event; the result is then marked partial.
+
+    `progress` gets the simulated time in ns now and then, `say` what the user should know of the run.
+    """
     if plane is None:
         from mmesim.dataplane.plane import KernelPlane
         plane = KernelPlane
     recorder = Recorder(build, out, journal)
     engine = Engine(build, recorder, plane)
+    if say and engine.plane.interpreted_policy:
+        say("a routing or admission policy cannot be compiled and is asked in Python at each request: slower")
     started_s = time.perf_counter()
     with _gentle_interrupt(engine):
         engine.run(progress)

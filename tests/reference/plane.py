@@ -24,6 +24,8 @@ from reference.tally import Tally
 class ReferencePlane:
     """Implements :class:`mmesim.dataplane.api.DataPlane`."""
 
+    interpreted_policy = True
+
     def __init__(self, spec: PlaneSpec, table: ResidencyTable, routing: RoutingPolicy, admission: AdmissionPolicy,
                  arrivals: ArrivalSource | None, clients: ClosedLoop | None) -> None:
         self.spec = spec
