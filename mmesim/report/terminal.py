@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mmesim.results.run import Run
 
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+ROOMY = 90
+"""Columns that the table of all quantiles needs."""
 KINDS = {"all": "all", "warm": "warm (hits)", "cold": "cold", "cold_disk": "  from disk", "cold_s3": "  from S3"}
 USES = {"gpu": "GPU", "gpu_memory": "GPU memory", "cpu": "CPU", "host_memory": "memory", "disk": "disk"}
 
@@ -39,7 +41,7 @@ def print_summary(run: Run, console: Console) -> None:
     """Everything `mmesim run` says about a result, on one screen."""
     summary = run.summary
     console.print(_head(summary), highlight=False)
-    console.print(_latency(summary["latency"]))
+    console.print(_latency(summary["latency"], console.width))
     console.print(_facts(summary))
     for sentence in findings(summary):
         console.print(f"[yellow]•[/] {sentence}", highlight=False)
@@ -53,19 +55,21 @@ def _head(summary: dict[str, Any]) -> str:
             f"{about['seed']}, {format_duration(about['measured_s'])} simulated{left_out}{partial}")
 
 
-def _latency(latency: dict[str, Any]) -> Table:
+def _latency(latency: dict[str, Any], width: int) -> Table:
+    """The table; without p95 where that has no room."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     table.add_column("latency", style="cyan", no_wrap=True)
-    table.add_column("answers", justify="right")
-    for name in QUANTILES:
+    table.add_column("answers", justify="right", no_wrap=True)
+    quantiles = [name for name in QUANTILES if width >= ROOMY or name != "p95"]
+    for name in quantiles:
         table.add_column(name.replace("_", "."), justify="right", no_wrap=True)
     for kind, label in KINDS.items():
         row = latency[kind]
         if row["count"] or kind in ("all", "warm", "cold"):
-            table.add_row(label, count(row["count"]), *(ms(row[name]) for name in QUANTILES),
+            table.add_row(label, count(row["count"]), *(ms(row[name]) for name in quantiles),
                           style="bold" if kind == "all" else "")
     return table
 
