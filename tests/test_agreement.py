@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from reference.cases import FLAVOURS, Case
 from reference.driver import first_difference, run_case
-from reference.fuzz import for_each_case, sample
+from reference.fuzz import EXAMPLES, for_each_case, sample
 from reference.plane import ReferencePlane
 
 from mmesim.core.types import Failure, Tier
@@ -46,7 +46,7 @@ def test_the_scenarios_reach_everything() -> None:
         for case in sample(flavour):
             _count(run_case(ReferencePlane, case), seen)
     wanted = [*Stop, *Tier, *Reason, *(failure for failure in Failure if failure), "retry", "user", "batch of many"]
-    assert {repr(what): seen[repr(what)] for what in wanted if seen[repr(what)] < 20} == {}
+    assert {repr(what): seen[repr(what)] for what in wanted if seen[repr(what)] < EXAMPLES // 5} == {}
 
 
 def _count(log: list[Any], seen: Counter[Any]) -> None:
