@@ -6,8 +6,8 @@
     python -m benchmarks.simulate --profile        where the time of a miss goes
 
 All on one core, the scenario `many-small` (2,000 models, 10 instances, 1,000 requests/s), rounds interleaved so that
-the machine's drift meets all alike. Figures are medians of process time; building the scenario and generating the requests
-count, but for the textbook, which gets its requests made beforehand. Journal, trace and report are off.
+the machine's drift meets all alike. Figures are medians of process time; building the scenario and generating the
+requests count, but for the textbook, which gets its requests made beforehand. Journal, trace and report are off.
 """
 
 from __future__ import annotations

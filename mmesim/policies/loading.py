@@ -1,4 +1,5 @@
-"""A user's policy class from ``module:Class``: a file beside the scenario, or an installed module.
+"""A user's policy class from ``module:Class``: a file beside the scenario or in the current folder, or an installed
+module.
 
 The file is executed once for each content, under a module name made of that content: two policies of one file share the
 module, an edited file is a new one, and classes of both can be pickled within the process.
@@ -73,10 +74,13 @@ def _module_name(path: Path) -> str:
 
 def _load_module(name: str, base_dir: Path) -> ModuleType:
     is_path = name.endswith(".py")
-    path = base_dir / (name if is_path else name.replace(".", "/") + ".py")
-    if path.is_file():
-        return load_file(path)
-    hint = f"put it in {path.name} beside the scenario, or install the module"
+    file = name if is_path else name.replace(".", "/") + ".py"
+    path = base_dir / file
+    here = () if "/" in file else (Path.cwd(),)  # packaged scenarios run with policies from where the user stands
+    for folder in (base_dir, *here):
+        if (folder / file).is_file():
+            return load_file(folder / file)
+    hint = f"put it in {path.name} beside the scenario or in the current folder, or install the module"
     if is_path or not all(part.isidentifier() for part in name.split(".")):
         raise PolicyError(f"there is no file {path}", hint)
     try:
