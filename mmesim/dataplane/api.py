@@ -46,7 +46,7 @@ stage at that time, or `fail_held` fails them. Their deadline goes on running.
 CPU station. On completion the invocation enters the copy's batch queue.
 
 **Batch queue** (per copy, FIFO). Entering it: if max_queue > 0 and the queue holds max_queue invocations: QUEUE_FULL.
-Then *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and at its timer; it repeats until
+Whether it entered or was refused, *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and at its timer; it repeats until
 nothing can be launched:
 
 - needs a READY copy (an UNLOADING copy has no requests), running < instance_count, a non-empty queue;
@@ -68,7 +68,8 @@ job of weight share_q16 on the device station (``on_cpu``: on the CPU station, w
 **Station**: weighted processor sharing in virtual time. Jobs j of weight w_j run at one common speed
 ``speed = (65536 * capacity // max(capacity, sum w)) * factor >> 16 * inter[n] >> 16`` evaluated left to right, at least
 1, where n is the number of jobs, capacity is in Q16 (device 65536, CPU vcpus·65536), `factor` is set by `set_speed`
-(default 65536), and ``inter[n] = 65536 * 65536 // (65536 + k_q16 * (n - 1))`` on the device, 65536 on the CPU. Virtual
+(default 65536), and ``inter[n] = 65536 * 65536 // (65536 + k_q16 * (n - 1))`` on the device, 65536 on the CPU.
+Speeds are cut to Q16: n full-share jobs on one unit of capacity run up to n/65536 too slowly (0.1 % at n = 64). Virtual
 time V (Q16 ns) starts at 0 with each busy period; over dt at constant speed V += dt·speed. A job of demand d started at
 V has tag V + (d << 16); the station's next completion is at t + ceil((tag_min - V) / speed), never before t, and at a
 completion event every job with tag <= V leaves, in order (tag, start order). When a batch has completed: its
@@ -98,7 +99,7 @@ t + pause, ``pause = backoff_ns(k) - ((backoff_ns(k) * jitter_q16 >> 16) * (draw
 The new invocation keeps model, items, work and the time of the first attempt; its deadline and latency run anew.
 
 **Host work** (extraction): `start_work` puts a job of weight 65536 and given demand on the CPU station; its end stops
-the plane with WORK_DONE(token), like the other stops after the whole station event.
+the plane with WORK_DONE(instance, token), like the other stops after the whole station event.
 
 **Interval counters** are exact integers, see :class:`Counters`.
 """
