@@ -111,7 +111,7 @@ class Memory:
             return Room.RESERVED
         if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
             return Room.NEVER
-        if instance.room_made < len(queue):
+        if instance.room_made < len(queue) or not instance.unloading:  # what was enough may not be any more
             instance.room_made = self._make_room(instance, queue, now_ns)
         return Room.WAIT if instance.room_made else self._prospect(instance)
 
