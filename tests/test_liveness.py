@@ -99,6 +99,6 @@ def test_when_trouble_is_over_everything_ends(seed: int, tmp_path: Path) -> None
 
 
 def test_a_lost_wake_up_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test can fail: a controller that forgets the waiting load when a copy becomes idle leaves something behind."""
+    """A controller that forgets the waiting load when a copy becomes idle leaves something behind."""
     monkeypatch.setattr(EndpointController, "_copy_idle", lambda self, event, now_ns: None)
     assert left_over(7, tmp_path) != []
