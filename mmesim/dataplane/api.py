@@ -46,8 +46,8 @@ stage at that time, or `fail_held` fails them. Their deadline goes on running.
 CPU station. On completion the invocation enters the copy's batch queue.
 
 **Batch queue** (per copy, FIFO). Entering it: if max_queue > 0 and the queue holds max_queue invocations: QUEUE_FULL.
-Whether it entered or was refused, *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and at its timer; it repeats until
-nothing can be launched:
+Whether it entered or was refused, *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and
+at its timer; it repeats until nothing can be launched:
 
 - needs a READY copy (an UNLOADING copy has no requests), running < instance_count, a non-empty queue;
 - first drop from the head, as QUEUE_FULL, invocations with queue_timeout > 0 and t - enqueued > queue_timeout;
