@@ -17,7 +17,7 @@ MINUTE_NS = 60_000_000_000
 
 
 def ask(policy: AutoscalingPolicy, values: Sequence[float | None], capacity: int, minute: int = 0, *,
-        desired: int | None = None, name: str = "M.Average", period_s: float = 60.0) -> int | None:
+        desired: int | None = None, name: str = "GPUUtilization.Average", period_s: float = 60.0) -> int | None:
     """One decision from a history of datapoints."""
     wanted = capacity if desired is None else desired
     return policy.desired(FakeMetrics({name: values}, wanted, capacity, period_s=period_s), minute * MINUTE_NS)
@@ -34,7 +34,7 @@ def run(policy: AutoscalingPolicy, values: Sequence[float | None], start: int, b
 
 
 def tracking(**values: float | bool | str) -> TargetTracking:
-    return TargetTracking(**{"metric": "M", "target": 100.0, **values})  # type: ignore[arg-type]
+    return TargetTracking(**{"metric": "GPUUtilization", "target": 100.0, **values})  # type: ignore[arg-type]
 
 
 def test_fixed() -> None:
@@ -156,7 +156,7 @@ def test_percent_change(capacity: int, percent: int, least: int, wanted: int) ->
 
 
 def step(*steps: Step, **values: object) -> StepScaling:
-    return StepScaling(**{"metric": "M", "threshold": 70.0, "steps": steps, "datapoints": 1, **values})  # type: ignore[arg-type]
+    return StepScaling(**{"metric": "GPUUtilization", "threshold": 70.0, "steps": steps, "datapoints": 1, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("value", "wanted"), [(70, None), (70.5, 5), (79.9, 5), (80, 6), (89.9, 6), (90, 8), (1e9, 8)])

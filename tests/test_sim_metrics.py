@@ -8,9 +8,13 @@ from sim_stub import MB, S, StubHub
 
 from mmesim.core.actions import DrainInstance, LoadModel, SetDesiredInstances, StartDownload, UnloadModel
 from mmesim.core.events import MetricsPublished
+from mmesim.core.metrics import PUBLISHED
 from mmesim.core.types import Failure, Tier
 from mmesim.dataplane.api import Reason
 from mmesim.results.types import Phase
+from mmesim.scenario.build import build
+from mmesim.scenario.load import load_scenario
+from mmesim.sim.run import simulate
 from mmesim.sim.world import World
 
 
@@ -178,3 +182,23 @@ def test_no_gpu_no_gpu_metrics():
     hub, _ = started(has_gpu=False)
     hub.until(76)
     assert not any(name.startswith("GPU") for name in published(hub)[60.0][1])
+
+
+class Sink:
+    """Keeps the names of what is published (`StepSink`)."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def step(self, now_ns, event, actions) -> None:
+        if isinstance(event, MetricsPublished):
+            self.names |= event.values.keys()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_policies_may_ask_for_exactly_what_is_published():
+    sink = Sink()
+    simulate(build(load_scenario("thrash", ["duration=5m", "warmup=0s"])), journal=sink)
+    assert sink.names == {f"{metric}.{statistic}" for metric, known in PUBLISHED.items() for statistic in known}

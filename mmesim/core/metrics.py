@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+_OF_SAMPLES = ("Average", "Sum", "Minimum", "Maximum", "SampleCount")
+_OF_REQUESTS = ("Average", "Sum", "SampleCount")
+PUBLISHED = {
+    "Invocations": ("Sum",), "InvocationsPerInstance": ("Sum",), "ConcurrentRequestsPerModel": ("Average",),
+    **dict.fromkeys(("ModelLatency", "OverheadLatency", "ModelLoadingWaitTime", "ModelCacheHit", "Invocation4XXErrors",
+                     "Invocation5XXErrors", "InvocationModelErrors"), _OF_REQUESTS),
+    **dict.fromkeys(("CPUUtilization", "MemoryUtilization", "DiskUtilization", "GPUUtilization", "GPUMemoryUtilization",
+                     "LoadedModelCount", "ModelDownloadingTime", "ModelLoadingTime", "ModelUnloadingTime"),
+                    _OF_SAMPLES)}
+"""CloudWatch names a policy can ask for, and the statistics of each."""
 HISTORY_PERIODS = 1440
 """Periods kept: a day of one-minute datapoints."""
 

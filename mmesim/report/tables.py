@@ -11,6 +11,7 @@ from mmesim.report.figures import COLOUR_OF_REASON, PARTS
 from mmesim.report.wording import (
     ABSENT,
     FAILURES,
+    QUANTILES,
     REASONS,
     TARGETS,
     count,
@@ -30,7 +31,6 @@ from mmesim.report.wording import (
 if TYPE_CHECKING:
     from mmesim.results.run import Run
 
-QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 KINDS = {"all": "all answers", "warm": "hits", "cold": "cold starts", "cold_disk": "from disk", "cold_s3": "from S3"}
 WORST = 12
 """Models in the table of the worst."""

@@ -9,6 +9,7 @@ from mmesim.report.findings import findings
 from mmesim.report.wording import (
     ABSENT,
     FAILURES,
+    QUANTILES,
     TARGETS,
     count,
     format_bytes,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from mmesim.results.run import Run
 
-QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 ROOMY = 90
 """Columns that the table of all quantiles needs."""
 KINDS = {"all": "all", "warm": "warm (hits)", "cold": "cold", "cold_disk": "  from disk", "cold_s3": "  from S3"}

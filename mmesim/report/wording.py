@@ -9,6 +9,8 @@ from typing import Any
 from mmesim.dataplane.api import Reason
 from mmesim.units import format_bytes, format_count, format_duration
 
+QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+"""What the tables of latency show, by their names in the summary."""
 ABSENT = "–"
 REASONS = {
     Reason.DOWNLOAD: "download from S3", Reason.EXTRACT: "extraction",

@@ -10,20 +10,21 @@ SageMaker does not change an endpoint that is being changed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mmesim.core.metrics import PUBLISHED
 from mmesim.core.policy import MetricsView
+from mmesim.errors import alternatives
 from mmesim.units import ns
 
-_STATISTIC = re.compile(r"(Average|Sum|Minimum|Maximum|SampleCount|p\d{1,2}(\.\d+)?)\Z")
 
-
-def check_statistic(statistic: str) -> None:
-    """Raises ValueError for what is not a CloudWatch statistic."""
-    if not _STATISTIC.match(statistic):
-        raise ValueError(f"statistic is {statistic!r}; write Average, Sum, Minimum, Maximum, SampleCount or e.g. p99")
+def check_metric(metric: str, statistic: str) -> None:
+    """Raises ValueError for what is never published: a policy that waits for it would be silently without opinion."""
+    if metric not in PUBLISHED:
+        raise ValueError(f"metric is {metric!r}; {alternatives(metric, PUBLISHED, most=len(PUBLISHED))}")
+    if statistic not in PUBLISHED[metric]:
+        raise ValueError(f"statistic is {statistic!r}; {metric} has {', '.join(PUBLISHED[metric])}")
 
 
 def breached(points: Sequence[float | None], n: int, beyond: Callable[[float], bool]) -> bool:

@@ -8,7 +8,7 @@ from math import inf
 from typing import ClassVar, Literal
 
 from mmesim.core.policy import AutoscalingPolicy, MetricsView
-from mmesim.policies.autoscaling.alarms import Cooldown, breached, check_statistic
+from mmesim.policies.autoscaling.alarms import Cooldown, breached, check_metric
 from mmesim.policies.checks import at_least
 
 
@@ -64,7 +64,7 @@ class StepScaling(AutoscalingPolicy):
     def __post_init__(self) -> None:
         at_least(1, datapoints=self.datapoints, min_adjustment=self.min_adjustment)
         at_least(0, cooldown=self.cooldown_s)
-        check_statistic(self.statistic)
+        check_metric(self.metric, self.statistic)
         _check_steps(self.steps)
         if self.min_adjustment > 1 and self.adjustment != "percent_change_in_capacity":
             raise ValueError(f"min_adjustment is {self.min_adjustment}; it counts with percent_change_in_capacity only")

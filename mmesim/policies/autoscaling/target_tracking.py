@@ -7,7 +7,7 @@ from math import ceil
 from typing import ClassVar
 
 from mmesim.core.policy import AutoscalingPolicy, MetricsView
-from mmesim.policies.autoscaling.alarms import Cooldown, breached, check_statistic
+from mmesim.policies.autoscaling.alarms import Cooldown, breached, check_metric
 from mmesim.policies.checks import above_zero, at_least
 
 ROUNDING = 1e-9
@@ -54,7 +54,7 @@ class TargetTracking(AutoscalingPolicy):
         at_least(0, scale_out_cooldown=self.scale_out_cooldown_s, scale_in_cooldown=self.scale_in_cooldown_s)
         if self.in_fraction > 1:
             raise ValueError(f"in_fraction is {self.in_fraction:g}; above 1 both alarms would ring at once")
-        check_statistic(self._statistic)
+        check_metric(self.metric, self._statistic)
         self._cooldown = Cooldown(self.scale_out_cooldown_s, self.scale_in_cooldown_s)
 
     def desired(self, metrics: MetricsView, now_ns: int) -> int | None:
