@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mmesim import __version__
-from mmesim.cli import policies, results, run, scenarios, system
+from mmesim.cli import policies, profile_show, results, run, scenarios, system
 from mmesim.cli.ending import ended
 
 EPILOG = """Start with a packaged example, from any folder:
@@ -28,9 +28,12 @@ COMMANDS = {"run": run.run, "report": results.report, "init": scenarios.init, "s
             "doctor": system.doctor}
 for _name, _command in COMMANDS.items():
     app.command(_name)(ended(_command))
-system.profile_app.command("list")(ended(system.profile_list))
-system.profile_app.command("show")(ended(system.profile_show))
-app.add_typer(system.profile_app, name="profile")
+
+profile_app = typer.Typer(no_args_is_help=True, help="Model profiles: shipped, measured, imported, fitted, validated.")
+PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.profile_show}
+for _name, _command in PROFILE_COMMANDS.items():
+    profile_app.command(_name)(ended(_command))
+app.add_typer(profile_app, name="profile")
 
 
 @app.callback(invoke_without_command=True)
