@@ -1,0 +1,245 @@
+"""Model Analyzer's CSV files: the inference table, joined with its GPU table and the server-only table.
+
+Tables of all releases are read, by column name: the first ones (2021: one table with ``Max GPU Used Memory(MB)``), the
+next (``GPU ID``, ``1/GPU``, ``Preferred Batch Sizes``), and today's. A row of models profiled together gives one point
+for each. Throughput counts inferences; GPU memory is of the whole GPU; the row `triton-server` is the server without a
+model.
+
+The first releases wrote what DCGM gave, which is MiB: in their samples used and free memory of an idle TITAN RTX add up
+to 24219, its size in MiB (model_analyzer docs @3ed8d450: 279 + 23940, 700 + 23519). Later releases write 10^6 bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mmesim.errors import InputError, Problem
+from mmesim.profile.points import OperatingPoint
+from mmesim.profile.readers.naming import instance_group
+from mmesim.profile.readers.reading import GpuUse, Reading, fullest, source_name
+from mmesim.profile.readers.source import Cell, Figure, Row, Table, each, figures
+
+KIND = "Model Analyzer CSV"
+SERVER = "triton-server"
+PER_MODEL = {
+    **figures("infer/sec", "1", throughput_per_s="throughput"),
+    **figures("ms", "1e-3", latency_s="avg latency", p90_s="p90 latency", p95_s="p95 latency", p99_s="p99 latency",
+              send_recv_s="client send/recv", queue_s="server queue time", compute_input_s="server compute input time",
+              compute_infer_s="server compute infer time", compute_output_s="server compute output time"),
+    **figures("MB", "1e6", ram_bytes="ram usage"),
+}
+PER_GPU = {**figures("MB", "1e6", gpu_bytes="gpu memory usage"), **figures("%", "1e-2", gpu_utilization="gpu utilization"),
+           **figures("MB", str(2**20), gpu_bytes="max gpu used memory")}
+UUID = ("gpu uuid", "gpu id")
+OPEN_LOOP = "request rate"
+LOADS = ("concurrency", OPEN_LOOP)
+EACH = re.compile(r"(?P<all>[^,\[\]]+),\s*\[(?P<each>[^\[\]]*)\]\Z")
+Key = tuple[str, ...]
+
+
+def is_analyzer_table(table: Table) -> bool:
+    """Whether Model Analyzer wrote this table."""
+    return "model" in table.units and bool({*PER_MODEL, *PER_GPU, *UUID, "model config path"} & set(table.units))
+
+
+def is_inference(table: Table) -> bool:
+    """Whether its rows are measurements of the client, rather than of a GPU."""
+    return not set(UUID) & set(table.units) and bool({*LOADS, *PER_MODEL} & set(table.units))
+
+
+@dataclass
+class _Gpus:
+    """Everything that is known of GPUs, to be looked up by row."""
+
+    uses: dict[Key, list[GpuUse]] = field(default_factory=lambda: defaultdict(list))
+    idle: dict[str, int] = field(default_factory=dict)
+    joined: set[Key] = field(default_factory=set)
+
+    def add(self, table: Table) -> None:
+        """Take in the rows that tell of a GPU."""
+        columns = table.figures(PER_GPU)
+        for row, found in zip(table.rows, each(table.rows, lambda row: _gpu_values(row, columns)), strict=True):
+            use = GpuUse(row.text(*UUID), found.get("gpu_bytes"), found.get("gpu_utilization"))
+            if row.text("model") != SERVER:
+                self.uses[_key(row)].append(use)
+            elif use.used_bytes is not None:
+                self.idle[use.uuid] = use.used_bytes
+
+    def of(self, row: Row) -> dict[str, Any]:
+        """Fields of the GPU that stands for this row."""
+        self.joined.add(_key(row))
+        use = fullest(self.uses.get(_key(row), []))
+        return {"gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization, "idle_gpu_bytes": self.idle.get(use.uuid)}
+
+
+def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
+    """One reading for each inference table; the GPU tables among them are joined. Raises InputError."""
+    inference = [table for table in tables if is_inference(table) and any(row.text("model") != SERVER for row in table.rows)]
+    gpus = _Gpus()
+    for table in tables:
+        if set(UUID) & set(table.units) or set(PER_GPU) & set(table.units):
+            gpus.add(table)
+    if not inference:
+        where = ", ".join(table.path.name for table in tables)
+        raise InputError(Problem(f"{where}: GPU rows without an inference table", file=str(tables[0].path),
+                                 hint="name the table with Throughput too (metrics-model-inference.csv), or the folder"))
+    readings = [_reading(table, gpus) for table in inference]
+    for reading in readings:
+        reading.remarks.extend(_remarks(reading, gpus))
+    left = sorted({key[0] for key in set(gpus.uses) - gpus.joined})
+    if left:
+        readings[0].remarks.append(f"GPU rows of {', '.join(left)} belong to no inference row: not joined")
+    return readings
+
+
+def _reading(table: Table, gpus: _Gpus) -> Reading:
+    columns = table.figures(PER_MODEL)
+    rows = [row for row in table.rows if row.text("model") != SERVER]
+    lost = [name for name in ("batch", "model") if name not in table.units]
+    if lost:
+        raise InputError(Problem(f"no column {lost[0].capitalize()}", file=str(table.path), line=table.line,
+                                 hint="add model_name and batch_size to inference_output_fields"))
+    points = each(rows, lambda row: list(_points(row, columns, gpus)))
+    return Reading(table.path, KIND, [point for part in points for point in part])
+
+
+def _points(row: Row, columns: dict[str, Figure], gpus: _Gpus) -> Iterator[OperatingPoint]:
+    models = _parts(row["model"])
+    count = len(models)
+    if not all(cell.text for cell in models):
+        raise row["model"].wrong(hint="write the model's name")
+    variants, note = _variants(row["model config path"], count)
+    figures_of = [_figures(row, columns, n, count) for n in range(count)]
+    settings, notes = _settings(row, count)
+    gpu = gpus.of(row)
+    for n, model in enumerate(models):
+        others = [_neighbour(row, m, models, variants) for m in range(count) if m != n]
+        cpu = {"gpu": "cpu"} if settings[n].pop("cpu") and gpu["gpu_bytes"] is None else {}
+        yield OperatingPoint(
+            **settings[n], **figures_of[n], **gpu, **cpu, **_load(row, n, count), model=model.text, variant=variants[n],
+            batch_size=_nth(row["batch"], n, count).count(1),
+            co_located=tuple(cell.text for m, cell in enumerate(models) if m != n), source=source_name(row.path),
+            at=f"line {row.line}", note="; ".join(filter(None, [note, *notes, *(f"with {other}" for other in others)])))
+
+
+def _figures(row: Row, columns: dict[str, Figure], n: int, count: int) -> dict[str, float]:
+    """Figures of the n-th of `count` models: ``421.0, [184.5,236.5]`` is the total (or mean) and each model's."""
+    found = {}
+    for name, figure in columns.items():
+        cell = row[name]
+        match = EACH.match(cell.text)
+        if match:
+            cell = _nth(cell.part(match["each"]), n, count)
+        elif count > 1 and cell.text and figure.field != "ram_bytes":
+            raise cell.wrong(hint=f"of {count} models it must be: total, [one figure for each]")
+        if cell.text:
+            found[figure.field] = figure.value(cell.number())
+    return found
+
+
+def _gpu_values(row: Row, columns: dict[str, Figure]) -> dict[str, Any]:
+    return {figure.field: figure.value(row[name].number()) for name, figure in columns.items() if row.text(name)}
+
+
+def _parts(cell: Cell) -> list[Cell]:
+    return [cell.part(text) for text in cell.text.split(",")]
+
+
+def _nth(cell: Cell, n: int, count: int) -> Cell:
+    """The n-th of a comma list with one entry for each model."""
+    parts = _parts(cell)
+    if len(parts) != count:
+        raise cell.wrong(hint=f"the row is of {count} model{'s' * (count > 1)}: write {count} value{'s' * (count > 1)}")
+    return parts[n]
+
+
+def _variants(cell: Cell, count: int) -> tuple[list[str], str]:
+    """The variant of each model, and a note: an ensemble's or BLS model's path names its composing variants."""
+    if count == 1:
+        variant, _, composing = cell.text.partition(":")
+        return [variant.strip()], f"composed of {composing.strip()}" if composing else ""
+    parts = _parts(cell)
+    if len(parts) == count and ":" not in cell.text:
+        return [part.text for part in parts], ""
+    return [""] * count, f"variants {cell.text}" if cell.text else ""
+
+
+def _settings(row: Row, count: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Instances and batch limits of each model. An ensemble's row has those of its composing models: a note."""
+    notes = []
+    result: list[dict[str, Any]] = [{"cpu": False} for _ in range(count)]
+    groups = _parts(row["instance group"]) if row.text("instance group") else []
+    parsed = [_group(cell) for cell in groups]
+    if len(parsed) == count:
+        for settings, (instances, kinds) in zip(result, parsed, strict=True):
+            settings |= {"instance_count": instances, "cpu": kinds == {"CPU"}}
+    elif groups:
+        notes.append(f"instances of the composing models: {row.text('instance group')}")
+    limits = _parts(row["max batch size"]) if row.text("max batch size") else []
+    if len(limits) == count == len(parsed or limits):
+        for settings, cell in zip(result, limits, strict=True):
+            settings["max_batch_size"] = cell.count()
+    if row.text("preferred batch sizes") and count == 1:
+        result[0] |= _preferred(row["preferred batch sizes"])
+    return result, notes
+
+
+def _group(cell: Cell) -> tuple[int, set[str]]:
+    found = instance_group(cell.text)
+    if found is None:
+        raise cell.wrong(hint="written as 2:GPU, 1/GPU or 1:GPU+2:CPU")
+    return found
+
+
+def _preferred(cell: Cell) -> dict[str, Any]:
+    """``[4,8]``: preferred sizes of the dynamic batcher; ``Enabled``, ``Disabled`` or ``N/A`` without any."""
+    words = {"enabled": True, "disabled": False, "n/a": None, "[]": True}
+    if cell.text.lower() in words:
+        return {"dynamic_batching": words[cell.text.lower()]}
+    sizes = cell.part(cell.text.removeprefix("[").removesuffix("]"))
+    return {"dynamic_batching": True, "preferred_batch_sizes": tuple(part.count(1) for part in _parts(sizes))}
+
+
+def _load(row: Row, n: int, count: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field_name in zip(LOADS, ("concurrency", "request_rate_rps"), strict=True):
+        if row.text(name):
+            cell = _nth(row[name], n, count)
+            found[field_name] = cell.count() if name == "concurrency" else float(cell.number())
+    return found
+
+
+def _neighbour(row: Row, n: int, models: list[Cell], variants: list[str]) -> str:
+    loads = [f"{name} {_nth(row[name], n, len(models)).text}" for name in LOADS if row.text(name)]
+    return ", ".join(filter(None, [models[n].text, variants[n], *loads]))
+
+
+def _key(row: Row) -> Key:
+    """What an inference row and its GPU rows have in common."""
+    return tuple(re.sub(r"\s+", "", row.text(name)) for name in ("model", "model config path", "batch", *LOADS))
+
+
+def _remarks(reading: Reading, gpus: _Gpus) -> Iterator[str]:
+    points = reading.points
+    name = reading.path.name
+    if points and all(point.latency_s is None for point in points):
+        yield (f"{name} has no mean latency and no server times, so that Little's law cannot be tested: import the "
+               "checkpoint, or add perf_latency_avg and perf_server_* to inference_output_fields")
+    bare = sum(point.gpu_bytes is None for point in points)
+    if bare and gpus.uses:
+        yield f"{name}: {bare} of {len(points)} points have no row in the GPU table"
+    elif bare:
+        yield f"{name} has no GPU table beside it: GPU memory is unknown"
+    if any(len(uses) > 1 and len({use.uuid for use in uses}) > 1 for uses in gpus.uses.values()):
+        yield f"{name}: measured on several GPUs; memory and utilization are of the fullest one, throughput is of all"
+    if gpus.uses and any(use.uuid.isdecimal() for uses in gpus.uses.values() for use in uses):
+        yield (f"{name}: releases that wrote GPU ID took memory from DCGM, in MiB, or from Triton, in 10^6 bytes, under "
+               "one heading; it is read as 10^6 bytes and may be 4.9 % more")
+    if points and not gpus.idle and not all(point.gpu_bytes is None for point in points):
+        yield f"{name}: no server-only row, so that the memory of the idle server is unknown"
