@@ -15,8 +15,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from mmesim.errors import InputError, Problem
@@ -34,8 +32,9 @@ PER_MODEL = {
               compute_infer_s="server compute infer time", compute_output_s="server compute output time"),
     **figures("MB", "1e6", ram_bytes="ram usage"),
 }
-PER_GPU = {**figures("MB", "1e6", gpu_bytes="gpu memory usage"), **figures("%", "1e-2", gpu_utilization="gpu utilization"),
-           **figures("MB", str(2**20), gpu_bytes="max gpu used memory")}
+PER_GPU = {**figures("MB", "1e6", gpu_bytes="gpu memory usage"),
+           **figures("MB", str(2**20), gpu_bytes="max gpu used memory"),
+           **figures("%", "1e-2", gpu_utilization="gpu utilization")}
 UUID = ("gpu uuid", "gpu id")
 OPEN_LOOP = "request rate"
 LOADS = ("concurrency", OPEN_LOOP)
@@ -75,12 +74,14 @@ class _Gpus:
         """Fields of the GPU that stands for this row."""
         self.joined.add(_key(row))
         use = fullest(self.uses.get(_key(row), []))
-        return {"gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization, "idle_gpu_bytes": self.idle.get(use.uuid)}
+        return {"gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization,
+                "idle_gpu_bytes": self.idle.get(use.uuid)}
 
 
 def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
     """One reading for each inference table; the GPU tables among them are joined. Raises InputError."""
-    inference = [table for table in tables if is_inference(table) and any(row.text("model") != SERVER for row in table.rows)]
+    inference = [table for table in tables
+                 if is_inference(table) and any(row.text("model") != SERVER for row in table.rows)]
     gpus = _Gpus()
     for table in tables:
         if set(UUID) & set(table.units) or set(PER_GPU) & set(table.units):
@@ -88,7 +89,7 @@ def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
     if not inference:
         where = ", ".join(table.path.name for table in tables)
         raise InputError(Problem(f"{where}: GPU rows without an inference table", file=str(tables[0].path),
-                                 hint="name the table with Throughput too (metrics-model-inference.csv), or the folder"))
+                                 hint="name metrics-model-inference.csv (the one with Throughput) too, or the folder"))
     readings = [_reading(table, gpus) for table in inference]
     for reading in readings:
         reading.remarks.extend(_remarks(reading, gpus))
@@ -239,7 +240,7 @@ def _remarks(reading: Reading, gpus: _Gpus) -> Iterator[str]:
     if any(len(uses) > 1 and len({use.uuid for use in uses}) > 1 for uses in gpus.uses.values()):
         yield f"{name}: measured on several GPUs; memory and utilization are of the fullest one, throughput is of all"
     if gpus.uses and any(use.uuid.isdecimal() for uses in gpus.uses.values() for use in uses):
-        yield (f"{name}: releases that wrote GPU ID took memory from DCGM, in MiB, or from Triton, in 10^6 bytes, under "
-               "one heading; it is read as 10^6 bytes and may be 4.9 % more")
+        yield (f"{name}: releases that wrote GPU ID took memory from DCGM, in MiB, or from Triton, in 10^6 bytes, and "
+               "headed both MB; it is read as 10^6 bytes and may be 4.9 % more")
     if points and not gpus.idle and not all(point.gpu_bytes is None for point in points):
         yield f"{name}: no server-only row, so that the memory of the idle server is unknown"

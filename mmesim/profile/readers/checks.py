@@ -20,7 +20,7 @@ from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers.source import MOST_PROBLEMS
 
 FAR = 100.0
-"""Ten times less than the step from one unit to the next, far beyond the worst real row (about 0.02 in a window cut short)."""
+"""Ten times less than the step from one unit to the next, and far beyond a window that was cut short (about 1/5)."""
 GPU_BYTES = (10**6, 10**13)
 """Used memory of a GPU in bytes: a context alone takes megabytes, and no GPU has 10 TB."""
 QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
@@ -28,7 +28,8 @@ QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
 
 def check_units(path: Path, points: list[OperatingPoint]) -> None:
     """Raises InputError when figures of a row cannot belong together."""
-    problems = [Problem(f"{point.model}: {text}", file=str(path), line=_line(point), path="" if _line(point) else point.at,
+    problems = [Problem(f"{point.model}: {text}", file=str(path), line=_line(point),
+                        path="" if _line(point) else point.at,
                         hint="was a column converted, or the file put together from several?")
                 for point in points for text in _contradictions(point)]
     if problems:

@@ -61,12 +61,12 @@ def _point(row: Row, columns: dict[str, Figure]) -> OperatingPoint:
         raise dynamic.wrong(hint="write true or false, or leave the cell empty")
     texts = {field: row.text(name) for name, field in TEXTS.items()}
     counts = {name: value for name, least in COUNTS.items() if (value := row.count(name, least)) is not None}
-    preferred = row["preferred_batch_sizes"]
+    sizes = row["preferred_batch_sizes"]
     fields: dict[str, Any] = {**texts, **counts, **values(row, columns)}
     return OperatingPoint(
         **fields, dynamic_batching=ANSWERS[dynamic.text.lower()],
         co_located=tuple(filter(None, row.text("co_located").split(LIST_SEPARATOR))),
-        preferred_batch_sizes=tuple(preferred.part(text).count(1) for text in preferred.text.split(";") if text.strip()),
+        preferred_batch_sizes=tuple(sizes.part(size).count(1) for size in sizes.text.split(";") if size.strip()),
         source=_source(row.text("source_repo"), row.text(SOURCE), row.text("source_commit")) or row.path.name,
         at=row.text(PLACE) or f"line {row.line}")
 

@@ -17,6 +17,8 @@ class Reading:
     """``Model Analyzer CSV``, ``Model Analyzer checkpoint``, ..."""
     points: list[OperatingPoint]
     remarks: list[str] = field(default_factory=list)
+    batch_known: bool = True
+    """False: the file does not tell the batch size of a request, and 1 is a guess."""
 
 
 def source_name(path: Path) -> str:

@@ -143,7 +143,7 @@ class Table:
         """Those of the known columns that are there. Raises InputError for one in another unit."""
         here = {name: known[name] for name in self.units if name in known}
         wrong = [Problem(f"column {name!r} is in {self.units[name] or 'no unit'}", file=str(self.path), line=self.line,
-                         hint=f"expected {figure.unit or 'no unit in the header'}: convert the figures and the header back")
+                         hint=f"the tool writes it in {figure.unit or 'no named unit'}: convert both back")
                  for name, figure in here.items() if self.units[name] != figure.unit]
         if wrong:
             raise InputError(wrong)

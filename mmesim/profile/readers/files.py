@@ -1,0 +1,204 @@
+"""From files and folders to points: the kind of each file is found from its content, never from its name.
+
+A folder is Model Analyzer's output folder, or any other: what is no measurement in it is passed over. Where it holds a
+checkpoint, the CSV files beside it are left aside, since by default they have only throughput and p99 of the same runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mmesim.errors import InputError, Problem, shown
+from mmesim.profile.points import SOUND, OperatingPoint
+from mmesim.profile.readers import analyzer_csv, checkpoint, console, measurements, perf_csv, report_table
+from mmesim.profile.readers.checks import check_units
+from mmesim.profile.readers.given import Given, filled
+from mmesim.profile.readers.reading import Reading
+from mmesim.profile.readers.source import Table, each, read_tables, read_text, split_header
+from mmesim.profile.readers.tree import Node, read_json
+from mmesim.profile.readers.twice import without_doubles
+
+TABLE_KIND = "table of operating points"
+RANKS = (checkpoint.KIND, TABLE_KIND, perf_csv.KIND, analyzer_csv.KIND, console.KIND, report_table.KIND)
+"""Which of two files that hold one measurement is kept: the one that tells more."""
+KNOWN = ("expected a Model Analyzer checkpoint (JSON) or CSV, a Perf Analyzer CSV (perf_analyzer -f), its console "
+         "text, a report's table in markdown, or a table with the columns model and throughput_inf_per_s")
+HEADER_WORDS = {*analyzer_csv.PER_MODEL, *analyzer_csv.PER_GPU, *analyzer_csv.UUID, *measurements.REQUIRED[1:],
+                perf_csv.THROUGHPUT, "model config path"}
+PEEKED_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was read."""
+
+    points: list[OperatingPoint]
+    remarks: list[str] = field(default_factory=list)
+    """What is worth knowing: rows that were cut short, columns that are missing, files left aside."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Content:
+    """A file that holds measurements, in the form its kind needs."""
+
+    path: Path
+    folder: Path | None
+    """The folder that was named instead of the file."""
+    root: Node | None = None
+    tables: tuple[Table, ...] = ()
+    text: str = ""
+
+    @property
+    def of_analyzer(self) -> bool:
+        return any(map(analyzer_csv.is_analyzer_table, self.tables))
+
+
+def read_points(paths: Sequence[Path], *, given: Given | None = None) -> Imported:
+    """All operating points of these files and folders, each measurement once.
+
+    Raises InputError with everything that is wrong in any of them.
+    """
+    found = [content for content in each(_files(paths), lambda item: _content(*item)) if content]
+    _check_folders(paths, found)
+    contents, remarks = _richest(found)
+    parts = each(_jobs(contents), lambda job: job())
+    readings = sorted((reading for part in parts for reading in part), key=lambda reading: RANKS.index(reading.kind))
+    points = each(readings, lambda reading: _checked(reading, given or Given()))
+    unique, doubles = without_doubles(readings, points)
+    remarks += [remark for reading in readings for remark in reading.remarks]
+    return Imported(unique, list(dict.fromkeys([*remarks, *doubles, *_unsound(unique)])))
+
+
+def _files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
+    """Every file once, and the folder it was found in, if a folder was named."""
+    found: dict[Path, tuple[Path, Path | None]] = {}
+    for path in paths:
+        if path.is_dir():
+            for parent, folders, names in os.walk(path):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                for name in sorted(names):
+                    found.setdefault((Path(parent) / name).resolve(), (Path(parent) / name, path))
+        elif path.exists():
+            found[path.resolve()] = (path, None)
+        else:
+            raise InputError(Problem("no such file or folder", file=str(path)))
+    return list(found.values())
+
+
+def _content(path: Path, folder: Path | None) -> _Content | None:
+    """The file, understood as far as its kind; None for anything else that lies in a folder."""
+    if folder and not _is_text(path):
+        return None
+    text = read_text(path)
+    if text.lstrip().startswith("{"):
+        root = read_json(path, text) if not folder or "ResultManager." in text else None
+        return _Content(path, folder, root=root) if root else None
+    if console.is_console(text) or report_table.report_tables(path, text):
+        return _Content(path, folder, text=text)
+    if _header(text) & HEADER_WORDS:
+        tables = read_tables(path, text)
+        if not any(table.rows for table in tables):
+            raise InputError(Problem("has a header and no rows", file=str(path), hint="was the file cut short?"))
+        return _Content(path, folder, tables=tuple(tables), text=text)
+    if folder:
+        return None
+    line = next(line for line in text.splitlines() if line.strip())
+    raise InputError(Problem(f"is of no known kind: it begins with {shown(line.strip())}", file=str(path), line=1,
+                             hint=KNOWN))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the file's beginning is text and not empty (a model repository is full of other files)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(PEEKED_BYTES)
+    except OSError:
+        return False
+    return bool(head.strip()) and b"\0" not in head
+
+
+def _header(text: str) -> set[str]:
+    """Names of the columns, if the text is a CSV."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        return {split_header(cell)[0] for cell in next(csv.reader([first]), [])}
+    except csv.Error:
+        return set()
+
+
+def _check_folders(paths: Sequence[Path], contents: list[_Content]) -> None:
+    filled_folders = {content.folder for content in contents}
+    bare = [path for path in paths if path.is_dir() and path not in filled_folders]
+    if bare:
+        raise InputError([Problem("holds no measurement", file=str(path), hint=KNOWN) for path in bare])
+
+
+def _richest(contents: list[_Content]) -> tuple[list[_Content], list[str]]:
+    """Without the CSV files of Model Analyzer that lie in one folder with its checkpoint, and a remark on them."""
+    complete = {content.folder for content in contents if content.folder and content.root}
+    poorer = [content for content in contents if content.folder in complete and content.of_analyzer]
+    names = ", ".join(content.path.name for content in poorer)
+    remarks = [f"left aside: {names}; the checkpoint has all of it and more"] if poorer else []
+    rest = [content for content in contents if content not in poorer]
+    remarks += [f"{content.path.name}: the last line has no line end; if the file was cut, its last figure is wrong"
+                for content in rest if content.tables and not content.text.endswith(("\n", "\r"))]
+    return rest, remarks
+
+
+def _jobs(contents: list[_Content]) -> Iterator[Callable[[], list[Reading]]]:
+    """What is to be read: file by file, but Model Analyzer's tables of one folder together."""
+    together: dict[Path, list[Table]] = defaultdict(list)
+    for content in contents:
+        if content.root:
+            yield partial(_read_checkpoint, content.root)
+        elif content.tables:
+            for table in content.tables:
+                if analyzer_csv.is_analyzer_table(table):
+                    together[content.path.parent].append(table)
+                else:
+                    yield partial(_read_table, table)
+        else:
+            yield partial(_read_document, content.path, content.text)
+    yield from (partial(analyzer_csv.read_analyzer_tables, tables) for tables in _groups(together))
+
+
+def _groups(by_folder: dict[Path, list[Table]]) -> list[list[Table]]:
+    """Tables to be joined: those of a folder; GPU tables that lie alone go with all others."""
+    whole = [tables for tables in by_folder.values() if any(map(analyzer_csv.is_inference, tables))]
+    lonely = [table for tables in by_folder.values() if tables not in whole for table in tables]
+    return [[*tables, *lonely] for tables in whole] or ([lonely] if lonely else [])
+
+
+def _read_checkpoint(root: Node) -> list[Reading]:
+    return [checkpoint.read_checkpoint(root)]
+
+
+def _read_table(table: Table) -> list[Reading]:
+    if perf_csv.is_perf_table(table):
+        return [perf_csv.read_perf_table(table)]
+    return [Reading(table.path, TABLE_KIND, measurements.table_points(table), batch_known="batch_size" in table.units)]
+
+
+def _read_document(path: Path, text: str) -> list[Reading]:
+    """A text that people wrote, with console output or report tables in it, or both."""
+    readings = report_table.read_report_tables(report_table.report_tables(path, text))
+    return [*readings, console.read_console(path, text)] if console.is_console(text) else readings
+
+
+def _checked(reading: Reading, given: Given) -> list[OperatingPoint]:
+    points = filled(reading, given)
+    check_units(reading.path, points)
+    return points
+
+
+def _unsound(points: list[OperatingPoint]) -> list[str]:
+    count = sum(not point.is_sound for point in points)
+    return [f"{count} of {len(points)} points fail Little's law (throughput x mean latency / (batch x concurrency) is "
+            f"outside {SOUND[0]:g} to {SOUND[1]:g}): measured in a window that was cut short; no fit should use them"
+            ] if count else []
