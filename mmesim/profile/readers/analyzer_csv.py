@@ -43,7 +43,7 @@ Key = tuple[str, ...]
 
 
 def is_analyzer_table(table: Table) -> bool:
-    """Whether Model Analyzer wrote this table."""
+    """Whether Model Analyzer wrote this table (or Perf Analyzer, with a model column put in front)."""
     return "model" in table.units and bool({*PER_MODEL, *PER_GPU, *UUID, "model config path"} & set(table.units))
 
 

@@ -17,7 +17,7 @@ from mmesim.errors import InputError, Problem
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers.naming import backend_name, gpu_name
 from mmesim.profile.readers.reading import GpuUse, Reading, fullest, source_name
-from mmesim.profile.readers.source import figures
+from mmesim.profile.readers.source import figures, total_s
 from mmesim.profile.readers.tree import Node
 
 KIND = "Model Analyzer checkpoint"
@@ -177,9 +177,9 @@ def _load(part: Node) -> dict[str, Any]:
 def _figures(part: Node) -> dict[str, Any]:
     found = _tagged(part.need("_non_gpu_data"), TAGS)
     if "latency_s" in found and all(stage in found for stage in STAGES):
-        rest = found["latency_s"] - sum(found[stage] for stage in STAGES)
+        rest = total_s([found["latency_s"], *(-found[stage] for stage in STAGES)])
         if rest >= -ROUNDING * found["latency_s"]:
-            found["network_s"] = max(0.0, round(rest, 9))
+            found["network_s"] = max(0.0, rest)
     return found
 
 

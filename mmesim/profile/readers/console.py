@@ -18,7 +18,7 @@ from typing import Any
 from mmesim.errors import InputError, Problem
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers.reading import Reading, source_name
-from mmesim.profile.readers.source import Cell
+from mmesim.profile.readers.source import Cell, total_s
 
 KIND = "perf_analyzer console text"
 VALUE = r"([-+.\deE]+)"
@@ -153,7 +153,7 @@ class _Console:
         elif match := HTTP.match(text):
             block.fields.setdefault("latency_s", _usec(self.path, line, "Avg time", match[1], match[2]))
             ends = [value for name, value in _parts(self.path, line, match[3] or "") if name != WAITING]
-            block.fields |= {"send_recv_s": sum(ends)} if ends else {}
+            block.fields |= {"send_recv_s": total_s(ends)} if ends else {}
         elif match := SERVER.match(text):
             block.fields |= {STAGES[name]: value for name, value in _parts(self.path, line, match[3]) if name in STAGES}
             block.fields |= _network(block.fields)
@@ -217,8 +217,8 @@ def _network(fields: dict[str, Any]) -> dict[str, float]:
     parts = [fields.get(name) for name in ("send_recv_s", "queue_s", "compute_infer_s")]
     if "latency_s" not in fields or None in parts:
         return {}
-    rest = fields["latency_s"] - sum(fields.get(name, 0.0) for name in ("send_recv_s", *set(STAGES.values())))
-    return {"network_s": round(rest, 9)} if rest >= 0 else {}
+    rest = total_s([fields["latency_s"], *(-fields.get(name, 0.0) for name in ("send_recv_s", *set(STAGES.values())))])
+    return {"network_s": rest} if rest >= 0 else {}
 
 
 def _batch_note(counts: dict[str, int]) -> str:

@@ -56,7 +56,7 @@ class _Content:
 
     @property
     def of_analyzer(self) -> bool:
-        return any(map(analyzer_csv.is_analyzer_table, self.tables))
+        return any(map(_is_of_analyzer, self.tables))
 
 
 def read_points(paths: Sequence[Path], *, given: Given | None = None) -> Imported:
@@ -159,13 +159,17 @@ def _jobs(contents: list[_Content]) -> Iterator[Callable[[], list[Reading]]]:
             yield partial(_read_checkpoint, content.root)
         elif content.tables:
             for table in content.tables:
-                if analyzer_csv.is_analyzer_table(table):
+                if _is_of_analyzer(table):
                     together[content.path.parent].append(table)
                 else:
                     yield partial(_read_table, table)
         else:
             yield partial(_read_document, content.path, content.text)
     yield from (partial(analyzer_csv.read_analyzer_tables, tables) for tables in _groups(together))
+
+
+def _is_of_analyzer(table: Table) -> bool:
+    return analyzer_csv.is_analyzer_table(table) and not perf_csv.is_perf_table(table)
 
 
 def _groups(by_folder: dict[Path, list[Table]]) -> list[list[Table]]:

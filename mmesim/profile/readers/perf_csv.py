@@ -11,7 +11,7 @@ from typing import Any
 
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers.reading import GpuUse, Reading, fullest, source_name
-from mmesim.profile.readers.source import Cell, Figure, Row, Table, each, figures, values
+from mmesim.profile.readers.source import Cell, Figure, Row, Table, each, figures, total_s, values
 
 KIND = "Perf Analyzer CSV"
 THROUGHPUT = "inferences/second"
@@ -47,9 +47,9 @@ def _point(row: Row, columns: dict[str, Figure], client: dict[str, Figure]) -> O
     found: dict[str, Any] = values(row, columns)
     ends = values(row, client)
     if len(ends) == len(CLIENT):
-        found["send_recv_s"] = sum(ends.values())
+        found["send_recv_s"] = total_s(ends.values())
     if "latency_s" not in found and all(part in found for part in PARTS):
-        found["latency_s"] = sum(found[part] for part in PARTS)
+        found["latency_s"] = total_s(found[part] for part in PARTS)
     batch = next((row[name].count(1) for name in BATCHES if row.text(name)), 1)
     return OperatingPoint(**found, **_gpu(row), model=row.text("model"), batch_size=batch,
                           concurrency=row.count("concurrency", 1), source=source_name(row.path), at=f"line {row.line}")

@@ -50,6 +50,12 @@ def _binary(path: Path, byte: int, at: int) -> InputError:
                               hint="name the CSV, the checkpoint (JSON) or the saved console text, in UTF-8"))
 
 
+def parse_number(text: str) -> Decimal | None:
+    """The number, None for what is none, negative or too large."""
+    value = Decimal(text) if NUMBER.match(text) else None
+    return value if value is not None and 0 <= value <= LARGEST else None
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One value as written, its column (or key), and where it stands."""
@@ -66,8 +72,8 @@ class Cell:
 
     def number(self) -> Decimal:
         """A number from 0 to 10^15. Raises InputError for anything else."""
-        value = Decimal(self.text) if NUMBER.match(self.text) else Decimal(-1)
-        if not 0 <= value <= LARGEST:
+        value = parse_number(self.text)
+        if value is None:
             raise self.wrong(hint="write a number that is not negative (with a decimal point), or leave the cell empty")
         return value
 
@@ -153,6 +159,11 @@ class Table:
 def values(row: Row, columns: Mapping[str, Figure]) -> dict[str, float]:
     """Field -> figure, of the columns that are not empty."""
     return {figure.field: figure.value(row[name].number()) for name, figure in columns.items() if row.text(name)}
+
+
+def total_s(parts: Iterable[float]) -> float:
+    """A sum of times, to the nanosecond (so that 3 us + 5 us is 8 us)."""
+    return round(sum(parts), 9)
 
 
 def split_header(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmesim.errors import InputError, Problem, shown
-from mmesim.profile.readers.source import NUMBER, Cell
+from mmesim.profile.readers.source import parse_number
 
 CUT_SHORT = "the file was cut short: copy it again, or name an older checkpoint"
 
@@ -81,20 +81,17 @@ class Node:
 
     def number(self) -> Decimal:
         """A number that is not negative, also one that was written as a string (as protobuf does)."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float | str):
-            raise self.wrong("a number")
-        text = str(self.value)
-        if not NUMBER.match(text):
+        value = None if isinstance(self.value, bool | list | dict) else parse_number(str(self.value))
+        if value is None:
             raise self.wrong("a number that is not negative")
-        return self._cell(text).number()
+        return value
 
     def count(self, least: int = 0) -> int:
         """A whole number."""
-        self.number()
-        return self._cell(str(self.value)).count(least)
-
-    def _cell(self, text: str) -> Cell:
-        return Cell(self.path, 0, self.at, text)
+        value = self.number()
+        if value != value.to_integral_value() or value < least:
+            raise self.wrong(f"a whole number from {least} on")
+        return int(value)
 
     def _child(self, name: str, value: Any) -> Node:
         return Node(self.path, value, f"{self.at}.{name}" if self.at else name)

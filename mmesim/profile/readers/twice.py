@@ -50,6 +50,6 @@ def without_doubles(readings: list[Reading],
             kept[point.model, point.batch_size].append(point)
         result.extend(new)
         if len(new) < len(found):
-            remarks.append(f"{reading.path}: {len(found) - len(new)} of {len(found)} measurements are in another file "
-                           "too: counted once")
+            remarks.append(f"{reading.path}: {len(found) - len(new)} of {len(found)} measurements are told "
+                           "elsewhere too: counted once")
     return result, remarks
