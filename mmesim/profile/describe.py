@@ -38,6 +38,6 @@ def _in_unit(name: str, value: Any) -> tuple[Any, str]:
     """The value in the unit a person would choose, and the unit."""
     if name.endswith("_bytes"):
         return round(value / MIB, 2), "MiB"
-    if name.partition(".")[0] in {"max_queue_delay", "overhead", "host_cpu", "load"}:
+    if name.partition(".")[0] in {"max_queue_delay", "overhead", "frontend", "gap", "host_cpu", "load"}:
         return round(value * 1e3, 4), "ms"
     return value, ""

@@ -8,6 +8,8 @@ from mmesim.profile.curve import ServiceCurve
 from mmesim.profile.schema import ProfileFile, provenances
 
 ON_CPU = "cpu"
+LEAST_BUSY = 0.05
+"""Part of a batch's time in which it keeps the device busy, at least, however long the profile's gap."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ class ModelProfile:
         """Part of the device that a running batch takes, in (0, 1]."""
         return self.file.gpu_share.value
 
+    def gpu_share_of(self, batch: int) -> float:
+        """The same for a batch of `batch` items, less the gap in which it leaves the device to others."""
+        if self.file.gap is None:
+            return self.gpu_share
+        service_s = self.service_s(batch)
+        return self.gpu_share * max(LEAST_BUSY, (service_s - self.file.gap.value) / service_s)
+
+    @property
+    def interference_k(self) -> float | None:
+        """k in speed = 1 / (1 + k·(n-1)) for n batches running on the device, if it is known."""
+        return self.file.interference_k.value if self.file.interference_k else None
+
+    @property
+    def prefetched_batches(self) -> int:
+        """Batches that are formed ahead while no instance is free, at most."""
+        return self.file.prefetched_batches.value if self.file.prefetched_batches else 0
+
     @property
     def cpu_cores(self) -> float:
         """vCPUs that a running batch takes on a CPU endpoint; 0 for a model on a GPU."""
@@ -78,6 +97,11 @@ class ModelProfile:
     def overhead_s(self) -> float:
         """Network and front end, added to each answer besides the scenario's own."""
         return self.file.overhead.value
+
+    def frontend_s_of(self, items: int) -> float:
+        """Seconds for which a request with `items` items keeps a thread of the server's front end busy."""
+        front = self.file.frontend
+        return front.per_request.value + items * front.per_item.value if front else 0.0
 
     @property
     def host_cpu_s(self) -> float:

@@ -56,6 +56,10 @@ class KnownCount(Known):
     value: Positive
 
 
+class KnownCountOrZero(Known):
+    value: Count
+
+
 class KnownCounts(Known):
     value: list[Positive]
 
@@ -66,6 +70,13 @@ class KnownNumber(Known):
 
 class HostCpu(Settings):
     """Work of the host's CPUs for one request besides the model: decode, pre- and post-processing."""
+
+    per_request: KnownDuration
+    per_item: KnownDuration
+
+
+class Frontend(Settings):
+    """Time of one thread of the server's front end: a request is received, its body turned into tensors."""
 
     per_request: KnownDuration
     per_item: KnownDuration
@@ -118,6 +129,10 @@ class ProfileFile(Settings):
     preferred_batch_sizes: KnownCounts
     max_queue_delay: KnownDuration
     gpu_share: KnownNumber = Field(description="part of the device a running batch takes: above 0 to 1")
+    gap: KnownDuration | None = Field(None, description="part of each batch's time in which the device idles")
+    interference_k: KnownNumber | None = Field(None, description="speed of n batches on one device: 1 / (1 + k·(n-1))")
+    prefetched_batches: KnownCountOrZero | None = Field(None, description="formed while no instance is free, at most")
+    frontend: Frontend | None = Field(None, description="absent: 0, and no request waits there for another")
     cpu_cores: KnownNumber | None = Field(None, description="on a CPU: vCPUs a running batch takes")
     overhead: KnownDuration = Field(description="network and front end, besides the scenario's")
     host_cpu: HostCpu
