@@ -1,11 +1,13 @@
-"""Writes a profile as YAML that a person can read: one number a line, each with how it is known."""
+"""A transcribed profile as the mapping that is written."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from typing import Any
 
 from transcribe_data import RULES, K, Profile, Table, mb
+
+from mmesim.profile.write import Verbatim, profile_yaml
 
 HEAD = """\
 # {model}, {backend} {precision} on {gpu}.
@@ -13,18 +15,9 @@ HEAD = """\
 """
 
 
-def plain(text: object) -> str:
-    """A YAML scalar inside braces; quoted only where it must be."""
-    written = str(text)
-    risky = any(mark in written for mark in ":,[]{}#&*!|>'\"%@`") or written[:1] in "-? " or not written
-    return json.dumps(written, ensure_ascii=False) if risky else written
-
-
-def _number(number: K, keys: dict[str, str]) -> str:
-    """``{value: …, basis: …, source: …}`` on one line."""
-    parts = {"basis": number.basis, "source": keys[number.source], "at": number.at, "note": number.note}
-    shown = [f"value: {number.value}", *(f"{name}: {plain(text)}" for name, text in parts.items() if text)]
-    return "{" + ", ".join(shown) + "}"
+def _number(number: K, keys: dict[str, str]) -> dict[str, object]:
+    return {"value": Verbatim(number.value), "basis": number.basis, "source": keys[number.source], "at": number.at,
+            "note": number.note}
 
 
 def _short_keys(sources: list[str]) -> dict[str, str]:
@@ -52,24 +45,19 @@ def written(profile: Profile) -> str:
     keys = _short_keys([profile.latency.source, *(number.source for number in known.values())])
     texts = {name: getattr(profile, name) for name in
              ("name", "model", "task", "input", "backend", "precision", "gpu", "framework", "note")}
-    lines = [f"{name}: {plain(text)}" for name, text in texts.items() if text]
-    lines += ["", "sources:", *(f"  {key}: {plain(text)}" for text, key in keys.items()), ""]
-    lines += _latency_lines(profile.latency, keys)
-    opened = ""
+    data: dict[str, Any] = {**texts, "sources": {key: text for text, key in keys.items()},
+                            "latency": _latency(profile.latency, keys)}
     for name, number in known.items():
         group, _, leaf = name.rpartition(".")
-        if group and group != opened:
-            lines.append(f"{group}:")
-        opened = group
-        lines.append(f"{'  ' if group else ''}{leaf}: {_number(number, keys)}")
-    return HEAD.format(**texts) + "\n".join(lines) + "\n"
+        into = data.setdefault(group, {}) if group else data
+        into[leaf] = _number(number, keys)
+    return profile_yaml(HEAD.format(**texts), data)
 
 
-def _latency_lines(latency: Table, keys: dict[str, str]) -> list[str]:
-    head = {"basis": latency.basis, "source": keys[latency.source], "at": latency.at, "note": latency.note}
-    lines = ["latency:", *(f"  {name}: {plain(text)}" for name, text in head.items() if text), "  batches:"]
+def _latency(latency: Table, keys: dict[str, str]) -> dict[str, object]:
+    points = []
     for batch, *parts in latency.points:
         named = zip(("input", "infer", "output"), parts, strict=True)
-        shown = [f"{name}: {ms:g}ms" for name, ms in named if ms or name == "infer"]
-        lines.append(f"    - {{batch: {batch}, {', '.join(shown)}}}")
-    return [*lines, ""]
+        points.append({"batch": batch, **{name: f"{ms:g}ms" for name, ms in named if ms or name == "infer"}})
+    return {"basis": latency.basis, "source": keys[latency.source], "at": latency.at, "note": latency.note,
+            "batches": points}

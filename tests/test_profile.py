@@ -200,7 +200,7 @@ def _line(text: str, start: str) -> int:
     ("batch_sizes: {value: []", "batch_sizes: {value: [4, 32]", "preferred_batch_sizes", "above max_batch_size"),
     ("max_batch_size: {value: 16", "max_batch_size: {value: 0", "max_batch_size", "at least 1"),
     ("framework_base_bytes:", "framework_bytes:", "framework_bytes", "did you mean 'framework_base_bytes'"),
-    ("gpu: T4", "gpu: cpu", "gpu: cpu", "vCPUs"),
+    ("gpu: T4", "gpu: cpu", "gpu_bytes", "takes no GPU memory"),
 ])
 def test_wrong_value_is_named_with_its_line(tmp_path, old, new, start, words):
     assert old in GOOD
@@ -215,9 +215,14 @@ def test_all_problems_are_reported_together(tmp_path):
     assert len(_refused(tmp_path, text)) == 2
 
 
-def test_missing_number_is_asked_for(tmp_path):
-    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith("disk_bytes"))
-    assert any("disk_bytes" in problem and "must be given" in problem for problem in _refused(tmp_path, text))
+def test_what_nobody_measured_may_be_left_out(tmp_path):
+    kept = ("gpu_bytes", "disk_bytes", "load:", "  fixed:", "gpu_share", "overhead", "host_cpu", "  per_")
+    path = tmp_path / "mine.yaml"
+    path.write_text("\n".join(line for line in GOOD.splitlines() if not line.startswith(kept)), encoding="utf-8")
+    profile = load_profile(path)
+    assert (profile.gpu_bytes, profile.disk_bytes, profile.load_fixed_s, profile.load_time_s) == (None,) * 4
+    assert profile.host_bytes is not None
+    assert "gpu_bytes" not in {row["field"] for row in describe(profile)}
 
 
 def test_unknown_name_is_answered_with_the_nearest():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmesim.profile.model import ModelProfile
-from mmesim.profile.schema import Known, Latency, Provenance, provenances
-from mmesim.units import MIB
+from mmesim.profile.schema import Known, KnownBytes, KnownDuration, Latency, ProfileFile, Provenance, provenances
+from mmesim.units import MIB, format_duration
 
 
 def describe(profile: ModelProfile) -> list[dict[str, Any]]:
@@ -14,14 +14,26 @@ def describe(profile: ModelProfile) -> list[dict[str, Any]]:
     file = profile.file
     texts = ("name", "model", "task", "input", "backend", "precision", "gpu", "framework", "note")
     rows = [_row(name, getattr(file, name)) for name in texts if getattr(file, name)]
+    measured_on = file.measured_on.model_dump() if file.measured_on else {}
+    rows += [_row(f"measured_on.{name}", value) for name, value in measured_on.items() if value]
     for path, known in provenances(file):
-        name, source = ".".join(path), file.sources[known.source]
+        name, source = _name(file, path), file.sources[known.source]
         if isinstance(known, Latency):
             rows += [_row(f"{name} of batch {point.batch}", round(point.total_s * 1e3, 4), "ms", known,
                           _cited(source, point.at or known.at)) for point in known.batches]
         elif isinstance(known, Known):
-            rows.append(_row(name, *_in_unit(name, known.value), known, _cited(source, known.at)))
+            rows.append(_row(name, *_in_unit(known), known, _cited(source, known.at)))
     return rows
+
+
+def _name(file: ProfileFile, path: tuple[str, ...]) -> str:
+    """The dotted path; an element of a list is called by what it is about."""
+    match path:
+        case "interference", index, leaf:
+            return f"{leaf} beside {file.interference[int(index)].beside}"
+        case "load", "parallel", index, leaf if file.load:
+            return f"load.{leaf}, {file.load.parallel[int(index)].loads} at once"
+    return ".".join(path)
 
 
 def _cited(source: str, at: str) -> str:
@@ -31,13 +43,21 @@ def _cited(source: str, at: str) -> str:
 def _row(name: str, value: Any, unit: str = "", known: Provenance | None = None,
          source: str = "") -> dict[str, Any]:
     return {"field": name, "value": value, "unit": unit, "basis": known.basis if known else "",
-            "source": source, "note": known.note if known else ""}
+            "source": source, "note": _note(known) if known else ""}
 
 
-def _in_unit(name: str, value: Any) -> tuple[Any, str]:
+def _note(known: Provenance) -> str:
+    """The note, and how far repeated measurements lay apart."""
+    if not isinstance(known, KnownDuration) or known.runs is None or known.min is None or known.max is None:
+        return known.note
+    spread = f"median of {known.runs} runs, {format_duration(known.min)} to {format_duration(known.max)}"
+    return "; ".join(filter(None, (spread, known.note)))
+
+
+def _in_unit(known: Known) -> tuple[Any, str]:
     """The value in the unit a person would choose, and the unit."""
-    if name.endswith("_bytes"):
-        return round(value / MIB, 2), "MiB"
-    if name.partition(".")[0] in {"max_queue_delay", "overhead", "frontend", "gap", "host_cpu", "load"}:
-        return round(value * 1e3, 4), "ms"
-    return value, ""
+    if isinstance(known, KnownBytes):
+        return round(known.value / MIB, 2), "MiB"
+    if isinstance(known, KnownDuration):
+        return round(known.value * 1e3, 4), "ms"
+    return known.value, ""

@@ -1,11 +1,16 @@
-"""A profile as the simulator uses it: plain numbers in base units, and where each of them is from."""
+"""A profile as the simulator uses it: plain numbers in base units, and where each of them is from.
+
+Numbers that nobody measured are None here, or asserted to be there where only a simulation asks for them: a scenario
+whose profiles lack something is refused at the door (:mod:`mmesim.scenario.needs`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmesim.profile.curve import ServiceCurve
-from mmesim.profile.schema import ProfileFile, provenances
+from mmesim.profile.schema import Known, ProfileFile, provenances
 
 ON_CPU = "cpu"
 LEAST_BUSY = 0.05
@@ -27,13 +32,19 @@ class ModelProfile:
     """One model on one backend, precision and device."""
 
     file: ProfileFile
-    _curve: ServiceCurve = field(repr=False, compare=False)
+    _curve: ServiceCurve | None = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, file: ProfileFile) -> ModelProfile:
         """The profile that a checked file describes."""
-        points = file.latency.batches
-        return cls(file, ServiceCurve([point.batch for point in points], [point.total_s for point in points]))
+        points = file.latency.batches if file.latency else []
+        curve = ServiceCurve([point.batch for point in points], [point.total_s for point in points]) if points else None
+        return cls(file, curve)
+
+    def _value(self, name: str) -> Any:
+        """The number of this name; None when it is not known."""
+        known: Known | None = getattr(self.file, name)
+        return known.value if known else None
 
     @property
     def name(self) -> str:
@@ -67,9 +78,9 @@ class ModelProfile:
         return self.file.max_queue_delay.value
 
     @property
-    def gpu_share(self) -> float:
+    def gpu_share(self) -> float | None:
         """Part of the device that a running batch takes, in (0, 1]."""
-        return self.file.gpu_share.value
+        return self._value("gpu_share")
 
     def gpu_share_of(self, batch: int) -> float:
         """The same for a batch of `batch` items, less the gap in which it leaves the device to others."""
@@ -91,12 +102,12 @@ class ModelProfile:
     @property
     def cpu_cores(self) -> float:
         """vCPUs that a running batch takes on a CPU endpoint; 0 for a model on a GPU."""
-        return self.file.cpu_cores.value if self.file.cpu_cores else 0.0
+        return self._value("cpu_cores") or 0.0
 
     @property
-    def overhead_s(self) -> float:
+    def overhead_s(self) -> float | None:
         """Network and front end, added to each answer besides the scenario's own."""
-        return self.file.overhead.value
+        return self._value("overhead")
 
     def frontend_s_of(self, items: int) -> float:
         """Seconds for which a request with `items` items keeps a thread of the server's front end busy."""
@@ -111,45 +122,54 @@ class ModelProfile:
     def host_cpu_s_of(self, items: int) -> float:
         """vCPU-seconds of a request with `items` items, besides the model itself."""
         cpu = self.file.host_cpu
+        assert cpu is not None, f"{self.name} has no host_cpu"
         return cpu.per_request.value + items * cpu.per_item.value
 
     @property
-    def gpu_bytes(self) -> int:
-        """Device memory of one loaded copy, all its instances; 0 on a CPU."""
-        return self.file.gpu_bytes.value
+    def gpu_bytes(self) -> int | None:
+        """Device memory of one loaded copy, all its instances; 0 or None on a CPU."""
+        return self._value("gpu_bytes")
 
     @property
-    def framework_base_bytes(self) -> int:
+    def framework_base_bytes(self) -> int | None:
         """Device memory taken once per device by the framework's first copy, besides the copy."""
-        return self.file.framework_base_bytes.value
+        return self._value("framework_base_bytes")
 
     @property
-    def host_bytes(self) -> int:
+    def host_bytes(self) -> int | None:
         """Host memory of one loaded copy."""
-        return self.file.host_bytes.value
+        return self._value("host_bytes")
 
     @property
-    def artifact_bytes(self) -> int:
+    def artifact_bytes(self) -> int | None:
         """Size of the .tar.gz."""
-        return self.file.artifact_bytes.value
+        return self._value("artifact_bytes")
 
     @property
-    def disk_bytes(self) -> int:
+    def disk_bytes(self) -> int | None:
         """Size of the extracted files."""
-        return self.file.disk_bytes.value
+        return self._value("disk_bytes")
 
     @property
-    def load_fixed_s(self) -> float:
+    def load_fixed_s(self) -> float | None:
         """All of a load but reading the disk and copying to the device."""
-        return self.file.load.fixed.value
+        load = self.file.load
+        return load.fixed.value if load and load.fixed else None
 
     @property
     def load_time_s(self) -> float | None:
-        """A whole load from the local disk, if one is known."""
-        return self.file.load.time.value if self.file.load.time else None
+        """A whole load from the local disk, files in the page cache."""
+        load = self.file.load
+        return load.time.value if load and load.time else None
+
+    @property
+    def first_inference_s(self) -> float | None:
+        """Extra time of the first inference after a load."""
+        return self._value("first_inference")
 
     def service_s(self, batch: int) -> float:
         """Device time of a batch of `batch` items; never decreasing in it."""
+        assert self._curve is not None, f"{self.name} has no latency"
         return self._curve(batch)
 
     def provenance(self, field: str) -> Origin:

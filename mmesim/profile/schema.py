@@ -12,6 +12,8 @@ Every number stands with how it is known::
 * ``rule``: follows from a rule that the source states.
 
 `source` is a key of the file's own ``sources``, where the full reference stands; `at` is the place in it.
+
+What nobody measured is left out: a scenario that needs it asks for it (:mod:`mmesim.scenario.needs`).
 """
 
 from __future__ import annotations
@@ -49,7 +51,12 @@ class KnownBytes(Known):
 
 
 class KnownDuration(Known):
+    """A time; of one that was measured again and again the median, and how far the runs lay apart."""
+
     value: Duration
+    runs: Positive | None = Field(None, description="measurements that `value` is the median of")
+    min: Duration | None = None
+    max: Duration | None = None
 
 
 class KnownCount(Known):
@@ -75,6 +82,13 @@ class HostCpu(Settings):
     per_item: KnownDuration
 
 
+class ParallelLoad(Settings):
+    """A load beside others."""
+
+    loads: Positive = Field(description="loads at once, all of this model")
+    time: KnownDuration = Field(description="of each of them")
+
+
 class Frontend(Settings):
     """Time of one thread of the server's front end: a request is received, its body turned into tensors."""
 
@@ -85,8 +99,29 @@ class Frontend(Settings):
 class Load(Settings):
     """From files on the local disk to ready."""
 
-    fixed: KnownDuration = Field(description="all of a load but reading the disk and copying to the GPU")
-    time: KnownDuration | None = Field(None, description="a whole load from the local disk, if one is known")
+    fixed: KnownDuration | None = Field(None, description="all of a load but reading the disk and copying to the GPU")
+    time: KnownDuration | None = Field(None, description="a whole load, files in the page cache")
+    time_cold_cache: KnownDuration | None = Field(None, description="a whole load, files not in the page cache")
+    parallel: list[ParallelLoad] = Field(default_factory=list)
+
+
+class Interference(Settings):
+    """What another model that runs on the same device does to this one."""
+
+    beside: str = Field(description="the other model; its own name: another copy of it")
+    speed: KnownNumber = Field(description="throughput beside it over throughput alone, both at saturation")
+
+
+class MeasuredOn(Settings):
+    """The machine and the tools of a measurement."""
+
+    gpu: str = ""
+    driver: str = ""
+    cpu: str = ""
+    triton: str = ""
+    analyzer: str = Field("", description="version of Model Analyzer")
+    date: str = ""
+    digest: str = Field("", description="hash of the model's files")
 
 
 class LatencyPoint(Settings):
@@ -124,25 +159,33 @@ class ProfileFile(Settings):
     note: str = ""
     sources: dict[str, str] = Field(min_length=1, description="short key -> full reference")
 
+    measured_on: MeasuredOn | None = None
+
     max_batch_size: KnownCount
     instance_count: KnownCount
     preferred_batch_sizes: KnownCounts
     max_queue_delay: KnownDuration
-    gpu_share: KnownNumber = Field(description="part of the device a running batch takes: above 0 to 1")
+    gpu_share: KnownNumber | None = Field(None, description="part of the device a running batch takes: above 0 to 1")
     gap: KnownDuration | None = Field(None, description="part of each batch's time in which the device idles")
     interference_k: KnownNumber | None = Field(None, description="speed of n batches on one device: 1 / (1 + k·(n-1))")
     prefetched_batches: KnownCountOrZero | None = Field(None, description="formed while no instance is free, at most")
     frontend: Frontend | None = Field(None, description="absent: 0, and no request waits there for another")
     cpu_cores: KnownNumber | None = Field(None, description="on a CPU: vCPUs a running batch takes")
-    overhead: KnownDuration = Field(description="network and front end, besides the scenario's")
-    host_cpu: HostCpu
-    latency: Latency
-    gpu_bytes: KnownBytes = Field(description="one loaded copy, all its instances")
-    framework_base_bytes: KnownBytes = Field(description="taken once per device by the framework")
-    host_bytes: KnownBytes = Field(description="host memory of one loaded copy")
-    artifact_bytes: KnownBytes = Field(description="the .tar.gz")
-    disk_bytes: KnownBytes = Field(description="extracted files")
-    load: Load
+    overhead: KnownDuration | None = Field(None, description="network and front end, besides the scenario's")
+    host_cpu: HostCpu | None = None
+    latency: Latency | None = None
+    gpu_bytes: KnownBytes | None = Field(None, description="one loaded copy, all its instances")
+    framework_base_bytes: KnownBytes | None = Field(None, description="taken once per device by the framework")
+    host_bytes: KnownBytes | None = Field(None, description="host memory of one loaded copy")
+    artifact_bytes: KnownBytes | None = Field(None, description="the .tar.gz")
+    disk_bytes: KnownBytes | None = Field(None, description="extracted files")
+    load: Load | None = None
+    unload_time: KnownDuration | None = Field(None, description="from the request until it has gone")
+    first_inference: KnownDuration | None = Field(None, description="extra time of the first inference after a load")
+    load_slowdown: KnownNumber | None = Field(None, description="inference takes so much longer during a load")
+    interference: list[Interference] = Field(default_factory=list)
+    extract_time: KnownDuration | None = Field(None, description="unpacking the archive on one CPU")
+    download_time: KnownDuration | None = Field(None, description="of the archive, on the machine of the measurement")
 
 
 def provenances(node: BaseModel,
@@ -153,5 +196,7 @@ def provenances(node: BaseModel,
         return
     for name in type(node).model_fields:
         child = getattr(node, name)
-        if isinstance(child, BaseModel):
-            yield from provenances(child, (*prefix, name))
+        places = [(str(n), item) for n, item in enumerate(child)] if isinstance(child, list) else [("", child)]
+        for place, one in places:
+            if isinstance(one, BaseModel):
+                yield from provenances(one, tuple(filter(None, (*prefix, name, place))))

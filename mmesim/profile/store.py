@@ -56,17 +56,22 @@ def _contradictions(file: ProfileFile, document: Document) -> Iterator[Problem]:
     """What each value alone does not show."""
     yield from _of_sources(file, document)
     yield from _of_batches(file, document)
-    if not 0 < file.gpu_share.value <= 1:
+    if file.gpu_share and not 0 < file.gpu_share.value <= 1:
         yield document.problem(("gpu_share", "value"), f"{file.gpu_share.value:g} is out of range",
                                "write a value above 0 and at most 1")
-    if file.gpu == ON_CPU:
-        if file.cpu_cores is None or file.cpu_cores.value <= 0:
-            yield document.problem(("gpu",), "a profile on a CPU needs the vCPUs a running batch takes",
-                                   "add cpu_cores: {value: 1, basis: rule, source: …}")
-        if file.gpu_bytes.value:
-            yield document.problem(("gpu_bytes", "value"), "a model on a CPU takes no GPU memory",
-                                   "write 0; its memory is host_bytes")
-    elif not file.gpu_bytes.value:
+    yield from _of_device(file, document)
+
+
+def _of_device(file: ProfileFile, document: Document) -> Iterator[Problem]:
+    """Memory and vCPUs are those of the device; what is left out was not measured."""
+    on_cpu = file.gpu == ON_CPU
+    if on_cpu and file.cpu_cores and not file.cpu_cores.value:
+        yield document.problem(("cpu_cores", "value"), "a batch on a CPU takes some vCPUs",
+                               "write e.g. 1, or leave it out if nobody measured it")
+    if file.gpu_bytes and on_cpu and file.gpu_bytes.value:
+        yield document.problem(("gpu_bytes", "value"), "a model on a CPU takes no GPU memory",
+                               "write 0; its memory is host_bytes")
+    if file.gpu_bytes and not on_cpu and not file.gpu_bytes.value:
         yield document.problem(("gpu_bytes", "value"), "a model on a GPU takes some of its memory",
                                "write e.g. 268MiB; for a model on the CPU write gpu: cpu")
 
@@ -79,7 +84,7 @@ def _of_sources(file: ProfileFile, document: Document) -> Iterator[Problem]:
 
 
 def _of_batches(file: ProfileFile, document: Document) -> Iterator[Problem]:
-    points = file.latency.batches
+    points = file.latency.batches if file.latency else []
     for index, point in enumerate(points):
         here = ("latency", "batches", index)
         if point.total_s <= 0:

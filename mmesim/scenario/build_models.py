@@ -44,13 +44,15 @@ class ModelBuilder:
         for name in settings.names():
             spec = self._spec(name, group, gpu_bytes)
             yield (spec, service, profile, actual_gpu_bytes, spec.host_bytes, group.value("load_time"),
-                   profile.load_fixed_s, settings.fails_to_load, ns(settings.available_from), until)
+                   profile.load_fixed_s or 0.0, settings.fails_to_load, ns(settings.available_from), until)
 
     def _service(self, group: Group) -> ServiceSpec:
         settings, profile = group.settings, group.profile
         max_batch = max(1, group.value("max_batch_size"))
         first_item, second_item = profile.host_cpu_s_of(1), profile.host_cpu_s_of(2)
         on_cpu = self.kind.gpu is None
+        given_s = self.server.first_inference
+        first_inference_s = (profile.first_inference_s or 0.0) if given_s is None else given_s
         return ServiceSpec(
             service_ns=service_table_ns(profile, max_batch), on_cpu=on_cpu,
             share_q16=round((profile.cpu_cores if on_cpu else profile.gpu_share) * ONE_Q16),
@@ -58,7 +60,7 @@ class ModelBuilder:
             overhead_ns=ns(profile.overhead_s + self.server.frontend_overhead), max_batch=max_batch,
             instance_count=group.value("instance_count"), preferred=tuple(group.value("preferred_batch_sizes")),
             max_queue_delay_ns=ns(group.value("max_queue_delay")), max_queue=settings.max_queue_size,
-            queue_timeout_ns=ns(settings.queue_timeout), first_inference_ns=ns(self.server.first_inference))
+            queue_timeout_ns=ns(settings.queue_timeout), first_inference_ns=ns(first_inference_s))
 
     def _spec(self, name: str, group: Group, gpu_bytes: int) -> ModelSpec:
         profile, disk_bytes, artifact_bytes = group.profile, group.value("disk_bytes"), group.value("artifact_bytes")

@@ -157,8 +157,8 @@ class Server(Settings):
     """k in speed = 1 / (1 + k·(n-1)) for n batches running on one device."""
     frontend_overhead: Duration = 0.005
     """Network and front end, added to each answer besides the profile's own overhead."""
-    first_inference: Duration = 0.0
-    """Extra time of a copy's first batch after a load (warm-up)."""
+    first_inference: Duration | None = None
+    """Extra time of a copy's first batch after a load (warm-up); null: the profile's, 0 if it has none."""
     load_time_cv: Annotated[Number, Field(le=10)] = 0.2
     """Spread of load times round the profile's value (lognormal); 0: exact."""
 

@@ -23,6 +23,7 @@ from mmesim.profile import ModelProfile, load_profile, profile_names
 from mmesim.profile.model import ON_CPU
 from mmesim.scenario.endpoint import PolicyRef
 from mmesim.scenario.models import MAX_MODELS, ModelGroup
+from mmesim.scenario.needs import missing_numbers
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import workload_models, workload_spec
 from mmesim.workload.build import check
@@ -71,7 +72,7 @@ def resolve(scenario: Scenario) -> References:
     found.get("workload", partial(_check_workload, scenario))
     groups = tuple(Group(*pair) for pair in zip(scenario.models, profiles, strict=True) if pair[1] is not None)
     if instance_type is not None:
-        found.problems += _of_gpus(scenario, instance_type, profiles)
+        found.problems += _of_gpus(scenario, instance_type, profiles) or missing_numbers(scenario.models, profiles)
     if found.problems or instance_type is None or policies is None:
         raise InputError(found.problems)
     return References(instance_type, groups, policies)
@@ -176,12 +177,13 @@ def _check_file(file: Path, path: str) -> None:
         raise InputError(replace(missing, message=f"no such file: {file}", file="", path=path, hint=hint))
 
 
-def _of_gpus(scenario: Scenario, kind: InstanceType, profiles: list[ModelProfile | None]) -> Iterator[Problem]:
+def _of_gpus(scenario: Scenario, kind: InstanceType, profiles: list[ModelProfile | None]) -> list[Problem]:
     """Service times hold for the device that they were measured on."""
-    device = kind.gpu or ON_CPU
+    device, found = kind.gpu or ON_CPU, []
     for i, profile in enumerate(profiles):
         if profile is not None and profile.gpu != device:
             fitting = [name for name in profile_names() if load_profile(name).gpu == device]
-            yield Problem(f"{profile.name} was measured on {profile.gpu}, but {kind.name} has {device}",
-                          path=f"models.{i}.profile", hint=f"profiles for {device}: {', '.join(fitting) or 'none'}; "
-                          "or measure your own")
+            found.append(Problem(f"{profile.name} was measured on {profile.gpu}, but {kind.name} has {device}",
+                                 path=f"models.{i}.profile", hint=f"profiles for {device}: "
+                                 f"{', '.join(fitting) or 'none'}; or measure your own"))
+    return found

@@ -177,7 +177,7 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
     instances = scenario.endpoint.instances
     n = instances.max if scenario.endpoint.autoscaling else instances.initial
     items, kind = scenario.workload.items, found.instance_type
-    device = np.array([_best_s_per_item(group) * group.profile.gpu_share for group in found.groups]) * items
+    device = np.array([_best_s_per_item(group) * (group.profile.gpu_share or 0) for group in found.groups]) * items
     host = np.array([group.profile.host_cpu_s_of(items) + items * _best_s_per_item(group) * group.profile.cpu_cores
                      for group in found.groups]) / kind.vcpus
     work = {"GPU": float(rates @ device) if kind.gpu else 0.0, "vCPUs": float(rates @ host)}
