@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import Measurement, Model, checkpoint
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mmesim.errors import InputError
@@ -114,6 +114,18 @@ def test_columns_of_2021():
     assert (point.throughput_per_s, point.p99_s, point.ram_bytes) == (195.0, 0.011, 2_897_000_000)
     assert (point.gpu_bytes, point.gpu_utilization) == (1_099_000_000, 0.162)
     assert any("4.9 %" in remark for remark in imported.remarks)
+
+
+def test_other_words_of_2021(tmp_path):
+    """From pull requests of early 2021: batcher sizes without commas, None for no figure, `Max GPU Memory Usage(MB)`."""
+    text = ("Model,Batch,Concurrency,Model Config Path,Instance Group,Dynamic Batcher Sizes,Satisfies Constraints,"
+            "Throughput (infer/sec),p99 Latency (ms),RAM Usage (MB)\n"
+            "breast,1,1,breast_i3,2/GPU,[5 6],Yes,270.4,4.9,None\n")
+    [point] = _import(tmp_path, text).points
+    assert (point.preferred_batch_sizes, point.dynamic_batching, point.ram_bytes) == ((5, 6), True, None)
+    (tmp_path / "gpu").write_text("Model,GPU ID,Batch,Concurrency,Model Config Path,Max GPU Memory Usage(MB)\n"
+                                  "breast,0,1,1,breast_i3,9695.0\n")
+    assert read_points([tmp_path]).points[0].gpu_bytes == 9695 * 2**20
 
 
 def test_first_releases_wrote_mib_and_one_table():
@@ -317,6 +329,16 @@ def test_older_summary_with_ram(tmp_path):
         "densenet_onnx", 1, False, 1_000_000_000)
 
 
+def test_result_table_with_bars_as_in_issue_threads(tmp_path):
+    text = ("Model | Batch | Concurrency | Model Config Path | Instance Group | Server Queue time (ms) | Throughput "
+            "(infer/sec) | p99 Latency (ms)\n-- | -- | -- | -- | -- | -- | -- | --\n"
+            "model_1 | 128 | 8 | model_1_config_2 | 4/GPU | 1.9 | 21376.0 | 47.1\n")
+    [point] = _import(tmp_path, text).points
+    assert (point.model, point.variant, point.batch_size, point.concurrency, point.instance_count) == (
+        "model_1", "model_1_config_2", 128, 8, 4)
+    assert (point.queue_s, point.throughput_per_s, point.p99_s) == (0.0019, 21376.0, 0.0471)
+
+
 # Several files -------------------------------------------------------------------------------------
 
 def test_a_checkpoint_is_preferred_over_the_csv_in_a_folder(tmp_path):
@@ -421,6 +443,7 @@ POINTS = st.builds(
     **{field.name: FIGURE for field in fields(OperatingPoint) if field.name.endswith(("_s", "_rps")) or "utiliz" in field.name})
 
 
+@settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])  # a failure is small as it is, and slow to shrink
 @given(st.lists(POINTS, min_size=1, max_size=4))
 def test_what_is_written_is_read_back_the_same(tmp_path_factory, points):
     path = tmp_path_factory.getbasetemp() / "points.csv"

@@ -2,29 +2,23 @@
 
 Tables of all releases are read, by column name: the first ones (2021: one table with ``Max GPU Used Memory(MB)``), the
 next (``GPU ID``, ``1/GPU``, ``Preferred Batch Sizes``), and today's. A row of models profiled together gives one point
-for each. Throughput counts inferences; GPU memory is of the whole GPU; the row `triton-server` is the server without a
-model.
-
-The first releases wrote what DCGM gave, which is MiB: in their samples used and free memory of an idle TITAN RTX add up
-to 24219, its size in MiB (model_analyzer docs @3ed8d450: 279 + 23940, 700 + 23519). Later releases write 10^6 bytes.
+for each. Throughput counts inferences, and the row `triton-server` is the server without a model.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from mmesim.errors import InputError, Problem
 from mmesim.profile.points import OperatingPoint
+from mmesim.profile.readers.analyzer_gpus import LOADS, SERVER, UUID, Gpus, tells_of_gpus
 from mmesim.profile.readers.naming import instance_group
-from mmesim.profile.readers.reading import GpuUse, Reading, fullest, source_name
+from mmesim.profile.readers.reading import Reading, source_name
 from mmesim.profile.readers.source import Cell, Figure, Row, Table, each, figures
 
 KIND = "Model Analyzer CSV"
-SERVER = "triton-server"
 PER_MODEL = {
     **figures("infer/sec", "1", throughput_per_s="throughput"),
     **figures("ms", "1e-3", latency_s="avg latency", p90_s="p90 latency", p95_s="p95 latency", p99_s="p99 latency",
@@ -32,19 +26,14 @@ PER_MODEL = {
               compute_infer_s="server compute infer time", compute_output_s="server compute output time"),
     **figures("MB", "1e6", ram_bytes="ram usage"),
 }
-PER_GPU = {**figures("MB", "1e6", gpu_bytes="gpu memory usage"),
-           **figures("MB", str(2**20), gpu_bytes="max gpu used memory"),
-           **figures("%", "1e-2", gpu_utilization="gpu utilization")}
-UUID = ("gpu uuid", "gpu id")
-OPEN_LOOP = "request rate"
-LOADS = ("concurrency", OPEN_LOOP)
+BATCHERS = ("preferred batch sizes", "dynamic batcher sizes")
 EACH = re.compile(r"(?P<all>[^,\[\]]+),\s*\[(?P<each>[^\[\]]*)\]\Z")
-Key = tuple[str, ...]
 
 
 def is_analyzer_table(table: Table) -> bool:
     """Whether Model Analyzer wrote this table (or Perf Analyzer, with a model column put in front)."""
-    return "model" in table.units and bool({*PER_MODEL, *PER_GPU, *UUID, "model config path"} & set(table.units))
+    known = {*PER_MODEL, "model config path"} & set(table.units)
+    return "model" in table.units and (bool(known) or tells_of_gpus(table))
 
 
 def is_inference(table: Table) -> bool:
@@ -52,40 +41,13 @@ def is_inference(table: Table) -> bool:
     return not set(UUID) & set(table.units) and bool({*LOADS, *PER_MODEL} & set(table.units))
 
 
-@dataclass
-class _Gpus:
-    """Everything that is known of GPUs, to be looked up by row."""
-
-    uses: dict[Key, list[GpuUse]] = field(default_factory=lambda: defaultdict(list))
-    idle: dict[str, int] = field(default_factory=dict)
-    joined: set[Key] = field(default_factory=set)
-
-    def add(self, table: Table) -> None:
-        """Take in the rows that tell of a GPU."""
-        columns = table.figures(PER_GPU)
-        for row, found in zip(table.rows, each(table.rows, lambda row: _gpu_values(row, columns)), strict=True):
-            use = GpuUse(row.text(*UUID), found.get("gpu_bytes"), found.get("gpu_utilization"))
-            if row.text("model") != SERVER:
-                self.uses[_key(row)].append(use)
-            elif use.used_bytes is not None:
-                self.idle[use.uuid] = use.used_bytes
-
-    def of(self, row: Row) -> dict[str, Any]:
-        """Fields of the GPU that stands for this row."""
-        self.joined.add(_key(row))
-        use = fullest(self.uses.get(_key(row), []))
-        return {"gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization,
-                "idle_gpu_bytes": self.idle.get(use.uuid)}
-
-
 def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
     """One reading for each inference table; the GPU tables among them are joined. Raises InputError."""
     inference = [table for table in tables
                  if is_inference(table) and any(row.text("model") != SERVER for row in table.rows)]
-    gpus = _Gpus()
-    for table in tables:
-        if set(UUID) & set(table.units) or set(PER_GPU) & set(table.units):
-            gpus.add(table)
+    gpus = Gpus()
+    for table in filter(tells_of_gpus, tables):
+        gpus.add(table)
     if not inference:
         where = ", ".join(table.path.name for table in tables)
         raise InputError(Problem(f"{where}: GPU rows without an inference table", file=str(tables[0].path),
@@ -93,13 +55,12 @@ def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
     readings = [_reading(table, gpus) for table in inference]
     for reading in readings:
         reading.remarks.extend(_remarks(reading, gpus))
-    left = sorted({key[0] for key in set(gpus.uses) - gpus.joined})
-    if left:
+    if left := gpus.unjoined():
         readings[0].remarks.append(f"GPU rows of {', '.join(left)} belong to no inference row: not joined")
     return readings
 
 
-def _reading(table: Table, gpus: _Gpus) -> Reading:
+def _reading(table: Table, gpus: Gpus) -> Reading:
     columns = table.figures(PER_MODEL)
     rows = [row for row in table.rows if row.text("model") != SERVER]
     lost = [name for name in ("batch", "model") if name not in table.units]
@@ -110,7 +71,7 @@ def _reading(table: Table, gpus: _Gpus) -> Reading:
     return Reading(table.path, KIND, [point for part in points for point in part])
 
 
-def _points(row: Row, columns: dict[str, Figure], gpus: _Gpus) -> Iterator[OperatingPoint]:
+def _points(row: Row, columns: dict[str, Figure], gpus: Gpus) -> Iterator[OperatingPoint]:
     models = _parts(row["model"])
     count = len(models)
     if not all(cell.text for cell in models):
@@ -137,15 +98,11 @@ def _figures(row: Row, columns: dict[str, Figure], n: int, count: int) -> dict[s
         match = EACH.match(cell.text)
         if match:
             cell = _nth(cell.part(match["each"]), n, count)
-        elif count > 1 and cell.text and figure.field != "ram_bytes":
+        elif count > 1 and cell.has_figure and figure.field != "ram_bytes":
             raise cell.wrong(hint=f"of {count} models it must be: total, [one figure for each]")
-        if cell.text:
+        if cell.has_figure:
             found[figure.field] = figure.value(cell.number())
     return found
-
-
-def _gpu_values(row: Row, columns: dict[str, Figure]) -> dict[str, Any]:
-    return {figure.field: figure.value(row[name].number()) for name, figure in columns.items() if row.text(name)}
 
 
 def _parts(cell: Cell) -> list[Cell]:
@@ -186,8 +143,8 @@ def _settings(row: Row, count: int) -> tuple[list[dict[str, Any]], list[str]]:
     if len(limits) == count == len(parsed or limits):
         for settings, cell in zip(result, limits, strict=True):
             settings["max_batch_size"] = cell.count()
-    if row.text("preferred batch sizes") and count == 1:
-        result[0] |= _preferred(row["preferred batch sizes"])
+    if (name := next(filter(row.text, BATCHERS), "")) and count == 1:
+        result[0] |= _preferred(row[name])
     return result, notes
 
 
@@ -199,11 +156,11 @@ def _group(cell: Cell) -> tuple[int, set[str]]:
 
 
 def _preferred(cell: Cell) -> dict[str, Any]:
-    """``[4,8]``: preferred sizes of the dynamic batcher; ``Enabled``, ``Disabled`` or ``N/A`` without any."""
-    words = {"enabled": True, "disabled": False, "n/a": None, "[]": True}
+    """``[4,8]`` or ``[4 8]``: preferred sizes of the dynamic batcher; ``Enabled`` or ``Disabled`` without any."""
+    words = {"enabled": True, "disabled": False, "[]": True}
     if cell.text.lower() in words:
         return {"dynamic_batching": words[cell.text.lower()]}
-    sizes = cell.part(cell.text.removeprefix("[").removesuffix("]"))
+    sizes = cell.part(re.sub(r"[\s,]+", ",", cell.text.removeprefix("[").removesuffix("]").strip()))
     return {"dynamic_batching": True, "preferred_batch_sizes": tuple(part.count(1) for part in _parts(sizes))}
 
 
@@ -221,12 +178,7 @@ def _neighbour(row: Row, n: int, models: list[Cell], variants: list[str]) -> str
     return ", ".join(filter(None, [models[n].text, variants[n], *loads]))
 
 
-def _key(row: Row) -> Key:
-    """What an inference row and its GPU rows have in common."""
-    return tuple(re.sub(r"\s+", "", row.text(name)) for name in ("model", "model config path", "batch", *LOADS))
-
-
-def _remarks(reading: Reading, gpus: _Gpus) -> Iterator[str]:
+def _remarks(reading: Reading, gpus: Gpus) -> Iterator[str]:
     points = reading.points
     name = reading.path.name
     if points and all(point.latency_s is None for point in points):
@@ -237,10 +189,4 @@ def _remarks(reading: Reading, gpus: _Gpus) -> Iterator[str]:
         yield f"{name}: {bare} of {len(points)} points have no row in the GPU table"
     elif bare:
         yield f"{name} has no GPU table beside it: GPU memory is unknown"
-    if any(len(uses) > 1 and len({use.uuid for use in uses}) > 1 for uses in gpus.uses.values()):
-        yield f"{name}: measured on several GPUs; memory and utilization are of the fullest one, throughput is of all"
-    if gpus.uses and any(use.uuid.isdecimal() for uses in gpus.uses.values() for use in uses):
-        yield (f"{name}: releases that wrote GPU ID took memory from DCGM, in MiB, or from Triton, in 10^6 bytes, and "
-               "headed both MB; it is read as 10^6 bytes and may be 4.9 % more")
-    if points and not gpus.idle and not all(point.gpu_bytes is None for point in points):
-        yield f"{name}: no server-only row, so that the memory of the idle server is unknown"
+    yield from gpus.remarks(name)

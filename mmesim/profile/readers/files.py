@@ -16,7 +16,15 @@ from pathlib import Path
 
 from mmesim.errors import InputError, Problem, shown
 from mmesim.profile.points import SOUND, OperatingPoint
-from mmesim.profile.readers import analyzer_csv, checkpoint, console, measurements, perf_csv, report_table
+from mmesim.profile.readers import (
+    analyzer_csv,
+    analyzer_gpus,
+    checkpoint,
+    console,
+    measurements,
+    perf_csv,
+    report_table,
+)
 from mmesim.profile.readers.checks import check_units
 from mmesim.profile.readers.given import Given, filled
 from mmesim.profile.readers.reading import Reading
@@ -29,7 +37,7 @@ RANKS = (checkpoint.KIND, TABLE_KIND, perf_csv.KIND, analyzer_csv.KIND, console.
 """Which of two files that hold one measurement is kept: the one that tells more."""
 KNOWN = ("expected a Model Analyzer checkpoint (JSON) or CSV, a Perf Analyzer CSV (perf_analyzer -f), its console "
          "text, a report's table in markdown, or a table with the columns model and throughput_inf_per_s")
-HEADER_WORDS = {*analyzer_csv.PER_MODEL, *analyzer_csv.PER_GPU, *analyzer_csv.UUID, *measurements.REQUIRED[1:],
+HEADER_WORDS = {*analyzer_csv.PER_MODEL, *analyzer_gpus.PER_GPU, *analyzer_gpus.UUID, *measurements.REQUIRED[1:],
                 perf_csv.THROUGHPUT, "model config path"}
 PEEKED_BYTES = 4096
 
@@ -52,11 +60,9 @@ class _Content:
     """The folder that was named instead of the file."""
     root: Node | None = None
     tables: tuple[Table, ...] = ()
-    text: str = ""
-
-    @property
-    def of_analyzer(self) -> bool:
-        return any(map(_is_of_analyzer, self.tables))
+    console_text: str = ""
+    whole: bool = True
+    """False: the last line of a CSV has no end."""
 
 
 def read_points(paths: Sequence[Path], *, given: Given | None = None) -> Imported:
@@ -99,13 +105,14 @@ def _content(path: Path, folder: Path | None) -> _Content | None:
     if text.lstrip().startswith("{"):
         root = read_json(path, text) if not folder or "ResultManager." in text else None
         return _Content(path, folder, root=root) if root else None
-    if console.is_console(text) or report_table.report_tables(path, text):
-        return _Content(path, folder, text=text)
+    pasted = [table for table in report_table.pasted_tables(path, text) if _reader(table)]
+    if pasted or console.is_console(text):
+        return _Content(path, folder, tables=tuple(pasted), console_text=text if console.is_console(text) else "")
     if _header(text) & HEADER_WORDS:
         tables = read_tables(path, text)
         if not any(table.rows for table in tables):
             raise InputError(Problem("has a header and no rows", file=str(path), hint="was the file cut short?"))
-        return _Content(path, folder, tables=tuple(tables), text=text)
+        return _Content(path, folder, tables=tuple(tables), whole=text.endswith(("\n", "\r")))
     if folder:
         return None
     line = next(line for line in text.splitlines() if line.strip())
@@ -142,12 +149,13 @@ def _check_folders(paths: Sequence[Path], contents: list[_Content]) -> None:
 def _richest(contents: list[_Content]) -> tuple[list[_Content], list[str]]:
     """Without the CSV files of Model Analyzer that lie in one folder with its checkpoint, and a remark on them."""
     complete = {content.folder for content in contents if content.folder and content.root}
-    poorer = [content for content in contents if content.folder in complete and content.of_analyzer]
+    poorer = [content for content in contents
+              if content.folder in complete and any(_reader(table) == analyzer_csv.KIND for table in content.tables)]
     names = ", ".join(content.path.name for content in poorer)
     remarks = [f"left aside: {names}; the checkpoint has all of it and more"] if poorer else []
     rest = [content for content in contents if content not in poorer]
     remarks += [f"{content.path.name}: the last line has no line end; if the file was cut, its last figure is wrong"
-                for content in rest if content.tables and not content.text.endswith(("\n", "\r"))]
+                for content in rest if not content.whole]
     return rest, remarks
 
 
@@ -157,23 +165,30 @@ def _jobs(contents: list[_Content]) -> Iterator[Callable[[], list[Reading]]]:
     for content in contents:
         if content.root:
             yield partial(_read_checkpoint, content.root)
-        elif content.tables:
-            for table in content.tables:
-                if _is_of_analyzer(table):
-                    together[content.path.parent].append(table)
-                else:
-                    yield partial(_read_table, table)
-        else:
-            yield partial(_read_document, content.path, content.text)
+        by_kind: dict[str, list[Table]] = defaultdict(list)
+        for table in content.tables:
+            by_kind[_reader(table)].append(table)
+        together[content.path.parent] += by_kind.pop(analyzer_csv.KIND, [])
+        yield from (partial(READERS[kind], tables) for kind, tables in by_kind.items() if kind)
+        if content.console_text:
+            yield partial(_read_console, content.path, content.console_text)
     yield from (partial(analyzer_csv.read_analyzer_tables, tables) for tables in _groups(together))
 
 
-def _is_of_analyzer(table: Table) -> bool:
-    return analyzer_csv.is_analyzer_table(table) and not perf_csv.is_perf_table(table)
+def _reader(table: Table) -> str:
+    """The kind of a table, "" for any other."""
+    if perf_csv.is_perf_table(table):
+        return perf_csv.KIND
+    if report_table.is_report_table(table):
+        return report_table.KIND
+    if analyzer_csv.is_analyzer_table(table):
+        return analyzer_csv.KIND
+    return TABLE_KIND if measurements.REQUIRED[1] in table.units else ""
 
 
 def _groups(by_folder: dict[Path, list[Table]]) -> list[list[Table]]:
     """Tables to be joined: those of a folder; GPU tables that lie alone go with all others."""
+    by_folder = {folder: tables for folder, tables in by_folder.items() if tables}
     whole = [tables for tables in by_folder.values() if any(map(analyzer_csv.is_inference, tables))]
     lonely = [table for tables in by_folder.values() if tables not in whole for table in tables]
     return [[*tables, *lonely] for tables in whole] or ([lonely] if lonely else [])
@@ -183,16 +198,22 @@ def _read_checkpoint(root: Node) -> list[Reading]:
     return [checkpoint.read_checkpoint(root)]
 
 
-def _read_table(table: Table) -> list[Reading]:
-    if perf_csv.is_perf_table(table):
-        return [perf_csv.read_perf_table(table)]
-    return [Reading(table.path, TABLE_KIND, measurements.table_points(table), batch_known="batch_size" in table.units)]
+def _read_console(path: Path, text: str) -> list[Reading]:
+    return [console.read_console(path, text)]
 
 
-def _read_document(path: Path, text: str) -> list[Reading]:
-    """A text that people wrote, with console output or report tables in it, or both."""
-    readings = report_table.read_report_tables(report_table.report_tables(path, text))
-    return [*readings, console.read_console(path, text)] if console.is_console(text) else readings
+def _read_own_tables(tables: list[Table]) -> list[Reading]:
+    return [Reading(table.path, TABLE_KIND, measurements.table_points(table), batch_known="batch_size" in table.units)
+            for table in tables]
+
+
+def _read_perf_tables(tables: list[Table]) -> list[Reading]:
+    return [perf_csv.read_perf_table(table) for table in tables]
+
+
+READERS = {perf_csv.KIND: _read_perf_tables, report_table.KIND: report_table.read_report_tables,
+           TABLE_KIND: _read_own_tables}
+"""Readers of tables that need no other table."""
 
 
 def _checked(reading: Reading, given: Given) -> list[OperatingPoint]:

@@ -28,18 +28,20 @@ FIGURES = {
 }
 BATCHING = {"enabled": True, "disabled": False, "": None, "n/a": None}
 INSTANCES = ("total instance count", "instance count")
+THROUGHPUT = "throughput (infer/sec)"
+FEWEST_BARS = 2
 RULER = re.compile(r"[\s|:-]+\Z")
 
 
-def report_tables(path: Path, text: str) -> list[Table]:
-    """The tables of reports in a markdown text."""
-    tables = [make_table(path, lines) for lines in _pipes(text) if _is_report([cell.lower() for cell in lines[0][1]])]
-    return [table for table in tables if "throughput" in table.units]
+def pasted_tables(path: Path, text: str) -> list[Table]:
+    """All tables in a markdown text that have Model Analyzer's throughput column. Raises InputError."""
+    return [make_table(path, lines) for lines in _pipes(text)
+            if THROUGHPUT in (cell.lower() for cell in lines[0][1]) and len(lines) > 1]
 
 
-def _is_report(titles: list[str]) -> bool:
-    first = [title for title in titles if title][:1]
-    return "throughput (infer/sec)" in titles and first in ([VARIANT], *([name] for name in LOADS))
+def is_report_table(table: Table) -> bool:
+    """Whether the table is of a report, rather than one of Model Analyzer's CSV files with bars."""
+    return bool({VARIANT, *LOADS} & set(table.units)) and "model" not in table.units
 
 
 def _pipes(text: str) -> Iterator[list[tuple[int, list[str]]]]:
@@ -47,7 +49,7 @@ def _pipes(text: str) -> Iterator[list[tuple[int, list[str]]]]:
     block: list[tuple[int, list[str]]] = []
     for number, raw in enumerate([*text.splitlines(), ""], 1):
         line = raw.strip(" \t>")
-        if line.startswith("|"):
+        if line.count("|") >= FEWEST_BARS:
             if not RULER.match(line):
                 block.append((number, [cell.strip(" `*") for cell in line.strip("|").split("|")]))
         elif block:

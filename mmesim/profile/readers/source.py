@@ -21,6 +21,8 @@ from mmesim.errors import InputError, Problem, shown
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\Z", re.ASCII)
 LARGEST = Decimal(10) ** 15
 """No time, rate or size of a measurement is larger in any unit that the tools write."""
+NOTHING = ("", "None", "N/A")
+"""Cells without a figure; Model Analyzer writes the words."""
 MOST_PROBLEMS = 8
 _HEADER = re.compile(r"(?P<name>[^()]*?)\s*(?:\((?P<unit>[^()]*)\))?\s*\Z")
 
@@ -34,14 +36,14 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror}", file=str(path))) from None
-    if not data.strip():
-        raise InputError(Problem("the file is empty", file=str(path), hint="name the file that the tool has written"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _binary(path, error.object[error.start], error.start) from None
     if "\0" in text:
         raise _binary(path, 0, text.index("\0"))
+    if not text.strip():
+        raise InputError(Problem("the file is empty", file=str(path), hint="name the file that the tool has written"))
     return text
 
 
@@ -69,6 +71,11 @@ class Cell:
         """The error to raise for this cell."""
         return InputError(Problem(message or f"{self.name} is {shown(self.text)}", file=str(self.path), line=self.line,
                                   hint=hint))
+
+    @property
+    def has_figure(self) -> bool:
+        """Whether there is something that must be a figure."""
+        return self.text not in NOTHING
 
     def number(self) -> Decimal:
         """A number from 0 to 10^15. Raises InputError for anything else."""
@@ -129,7 +136,7 @@ class Row:
 
     def count(self, name: str, least: int = 0) -> int | None:
         """A whole number, None for an empty cell."""
-        return self[name].count(least) if self.text(name) else None
+        return self[name].count(least) if self[name].has_figure else None
 
     def wrong(self, message: str, hint: str = "") -> InputError:
         """The error to raise for this row."""
@@ -158,7 +165,7 @@ class Table:
 
 def values(row: Row, columns: Mapping[str, Figure]) -> dict[str, float]:
     """Field -> figure, of the columns that are not empty."""
-    return {figure.field: figure.value(row[name].number()) for name, figure in columns.items() if row.text(name)}
+    return {figure.field: figure.value(row[name].number()) for name, figure in columns.items() if row[name].has_figure}
 
 
 def total_s(parts: Iterable[float]) -> float:
@@ -175,7 +182,8 @@ def split_header(text: str) -> tuple[str, str]:
 def read_tables(path: Path, text: str) -> list[Table]:
     """The tables of a CSV file: one, or several that were written one after the other. Raises InputError."""
     lines = list(_csv_lines(path, text))
-    starts = [n for n, (_, cells) in enumerate(lines) if cells[0] == lines[0][1][0]]
+    starts = [n for n, (_, cells) in enumerate(lines)
+              if n == 0 or (cells[0] == lines[0][1][0] and all(parse_number(cell) is None for cell in cells))]
     return [make_table(path, lines[start:end]) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
 
 
