@@ -110,3 +110,29 @@ def test_a_station_that_never_falls_idle_is_rebased() -> None:
     often, never = (ends(world(specs, arrivals, room=Room(rebase_q16=limit))) for limit in (1, 1 << 60))
     assert often == never
     assert len(often) == 400 and np.all(np.array(often) > 0)
+
+
+HALF = ONE_Q16 // 2
+
+
+def test_a_larger_batch_may_want_more_of_the_device() -> None:
+    """One item wants half, two want all. A single beside a pair: 2/3 of the speed until 150, then the pair alone."""
+    spec = service(100, 200, max_batch=2, share_q16=np.array([0, HALF, ONE_Q16]))
+    assert ends(world([spec, spec], [(0, 0, 1), (0, 1, 1)])) == [100, 100]
+    plane = world([spec, spec], [(0, 0, 1), (0, 1, 2)])
+    assert ends(plane) == pytest.approx([150, 250], rel=1e-4)
+    assert plane.take().instances["device_busy"][0] == pytest.approx(ONE_Q16 * 250 * MS, rel=1e-4)
+
+
+def test_above_the_table_a_batch_wants_the_last_share() -> None:
+    """Five items want no more than three: half; and a table shorter than that of the times says as much."""
+    for table in ([0, ONE_Q16, ONE_Q16, HALF], [0, HALF]):
+        spec = service(100, 100, 100, max_batch=5, share_q16=np.array(table))
+        assert ends(world([spec, spec], [(0, 0, 5), (0, 1, 5)])) == [100, 100]
+
+
+def test_a_constant_share_is_a_table_of_equals() -> None:
+    arrivals = [(t * 0.9, t % 2, 1 + t % 3) for t in range(200)]
+    specs = [service(2, 3, 4, max_batch=3, instance_count=2, share_q16=share)
+             for share in (40_000, np.array([0, 40_000, 40_000, 40_000]))]
+    assert ends(world(specs[:1] * 2, arrivals)) == ends(world(specs, arrivals))

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from reference import faults, faults_batching
 from reference.cases import FLAVOURS, Case
 from reference.driver import first_difference, run_case
-from reference.faults import FAULTS, planted
 from reference.fuzz import sample
 from reference.plane import ReferencePlane
+from reference.plant import planted
 
 from mmesim.dataplane.plane import KernelPlane
+
+FAULTS = faults.FAULTS | faults_batching.FAULTS
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def noticed(case: Case, expected: list[Any]) -> bool:
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_noticed(name: str, scenarios: list[Case],
                           kernel_protocol: Callable[[int, Case], list[Any]]) -> None:
-    with planted(name):
+    with planted(FAULTS[name]):
         caught = next((n for n, case in enumerate(scenarios) if noticed(case, kernel_protocol(n, case))), None)
     assert caught is not None, f"{len(scenarios)} scenarios do not notice: {name}"
     print(f"noticed by scenario {caught + 1} of {len(scenarios)}")

@@ -46,24 +46,30 @@ stage at that time, or `fail_held` fails them. Their deadline goes on running.
 CPU station. On completion the invocation enters the copy's batch queue.
 
 **Batch queue** (per copy, FIFO). Entering it: if max_queue > 0 and the queue holds max_queue invocations: QUEUE_FULL.
-Whether it entered or was refused, *try to launch*. Trying happens at an enqueue, at a batch completion of the copy and
-at its timer; it repeats until nothing can be launched:
+Whether it entered or was refused, *try to form a batch*. Trying happens at an enqueue, at a batch completion of the
+copy and at its timer; it repeats until no batch can be formed:
 
-- needs a READY copy (an UNLOADING copy has no requests), running < instance_count, a non-empty queue;
+- needs a READY copy (an UNLOADING copy has no requests), running + formed < instance_count + prefetched_batches, a
+  non-empty queue; *formed* counts the batches that wait for an execution instance;
 - first drop from the head, as QUEUE_FULL, invocations with queue_timeout > 0 and t - enqueued > queue_timeout;
 - walk from the head while the sum of items <= max_batch (the head is always taken, even alone above max_batch, and then
   counts as full). *Full*: the sum reached max_batch, or the next invocation does not fit. *Preferred*: the largest
   prefix whose sum equals a preferred size;
-- a preferred prefix exists: launch it; else full: launch the walked prefix; else if t - enqueued(head) >=
-  max_queue_delay: launch the walked prefix; else arm the copy's timer for enqueued(head) + max_queue_delay and stop.
+- a preferred prefix exists: form a batch of it; else full: of the walked prefix; else if t - enqueued(head) >=
+  max_queue_delay: of the walked prefix; else arm the copy's timer for enqueued(head) + max_queue_delay and stop;
+- a batch is *launched* as soon as it is formed if running < instance_count; else it waits, behind those formed before.
 
-A copy has one timer; arming replaces it; it is disarmed when a launch leaves the queue empty. A timer that fires tries
-to launch. Items above the service table's end are served at the last entry plus the last step for each further item
-(a table of one entry: that entry is the step). Batches are counted when they are launched.
+A batch completion launches the oldest formed batch before it tries; so batches only wait while all execution instances
+run. What a formed batch holds is out of the queue: it counts towards max_queue no more, queue_timeout does not end it,
+and no later invocation joins it. A copy has one timer; arming replaces it; it is disarmed when forming leaves the queue
+empty. A timer that fires tries. Items above the service table's end are served at the last entry plus the last step
+for each further item (a table of one entry: that entry is the step). Batches are counted, and first_inference_ns is
+given out, when they are launched.
 
 **Batch demand.** B = sum of items, W = sum over the invocations of items·work_q16;
 ``demand_ns = (service_ns[B] * W // B) >> 16``, at least 1, plus first_inference_ns for the first batch after a load. A
-job of weight share_q16 on the device station (``on_cpu``: on the CPU station, weight = share_q16 as given).
+job on the device station (``on_cpu``: on the CPU station) of weight share_q16, or ``share_q16[min(B, len - 1)]`` of a
+table; it keeps that weight to its end.
 
 **Station**: weighted processor sharing in virtual time. Jobs j of weight w_j run at one common speed
 ``speed = (65536 * capacity // max(capacity, sum w)) * factor >> 16 * inter[n] >> 16`` evaluated left to right, at least
@@ -73,8 +79,8 @@ Speeds are cut to Q16: n full-share jobs on one unit of capacity run up to n/655
 time V (Q16 ns) starts at 0 with each busy period; over dt at constant speed V += dt·speed. A job of demand d started at
 V has tag V + (d << 16); the station's next completion is at t + ceil((tag_min - V) / speed), never before t, and at a
 completion event every job with tag <= V leaves, in order (tag, start order). When a batch has completed: its
-invocations complete, in queue order, then the copy tries to launch. Everything that starts at t starts after V is
-brought to t.
+invocations complete, in queue order, then the copy's oldest formed batch is launched, then it tries. Everything that
+starts at t starts after V is brought to t.
 
 **Completion** of an invocation whose service ends at t: the caller sees it at t + overhead_ns(model), latency = that -
 issue time. All outstanding counters -= 1 at t. If then copy.watch == 1 and copy.outstanding == 0: stop with IDLE; if
@@ -137,8 +143,9 @@ class ServiceSpec:
 
     service_ns: NDArray[np.int64]
     """Device demand of a batch of b items at index b, 1..len-1; index 0 is unused."""
-    share_q16: int = ONE_Q16
-    """Share of the device a running batch wants (on_cpu: vCPUs in Q16)."""
+    share_q16: int | NDArray[np.int64] = ONE_Q16
+    """Share of the device a running batch wants (on_cpu: vCPUs in Q16). A table has that of b items at index b, like
+    `service_ns`; larger batches want what the last entry says."""
     on_cpu: bool = False
     cpu_ns: int = 0
     cpu_per_item_ns: int = 0
@@ -150,6 +157,8 @@ class ServiceSpec:
     max_queue: int = 0
     queue_timeout_ns: int = 0
     first_inference_ns: int = 0
+    prefetched_batches: int = 0
+    """Batches formed ahead while no execution instance is free, at most (Triton: twice instance_count)."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,7 @@ class Reason(IntEnum):
     """Held for another reason: admission stalled by an unload, or the READY copy not yet dispatched."""
     HOST_CPU = 5
     QUEUE = 6
-    """In the batch queue while no execution instance was free."""
+    """In the batch queue or a formed batch while no execution instance was free."""
     BATCH_WAIT = 7
     """In the batch queue although one was free: waiting for company (max_queue_delay)."""
     COMPUTE = 8

@@ -1,7 +1,9 @@
-"""Triton's dynamic batcher, one a copy: the queue, when a batch is launched, what it demands.
+"""Triton's dynamic batcher, one a copy: the queue, when a batch is formed and launched, what it demands.
 
 A queue is a linked FIFO of slots; a batch is a piece of it that was cut off, and is known by its head. The walk from
-the head that the rules ask for is spared where the sum of items in the queue tells its result.
+the head that the rules ask for is spared where the sum of items in the queue tells its result. Batches formed ahead are
+a FIFO of heads; they wait only while all execution instances run, so the one place that launches them is the end of
+another batch.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from mmesim.dataplane.heap import push
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.requests import complete, fail
 from mmesim.dataplane.state import QUEUED, RUNNING, State
-from mmesim.dataplane.stations import start_job
+from mmesim.dataplane.stations import share_of, start_job
 
 _READY, _QUEUE_FULL = np.int64(Residency.READY), np.int64(Failure.QUEUE_FULL)
 
@@ -46,7 +48,7 @@ def enqueue(s: State, slot: int, t: int) -> None:
         lanes["tail"][row] = slot
         lanes["queued"][row] += 1
         lanes["queued_items"][row] += r["items"][slot]
-    try_launch(s, row, t)
+    try_form(s, row, t)
 
 
 @inlined
@@ -71,7 +73,7 @@ def drop_expired(s: State, row: int, timeout_ns: int, t: int) -> None:
 
 @inlined
 def prefix(s: State, row: int, service: int, t: int) -> int:
-    """How many invocations from the head are to be launched together now; 0: wait for the delay."""
+    """How many invocations from the head are to form a batch now; 0: wait for the delay."""
     r, lanes, services = s.requests, s.lanes, s.services
     most, n_preferred, first = (services["max_batch"][service], services["n_preferred"][service],
                                 services["preferred"][service])
@@ -93,12 +95,14 @@ def prefix(s: State, row: int, service: int, t: int) -> int:
 
 
 @kernel
-def try_launch(s: State, row: int, t: int) -> None:
-    """Launch batches of a copy until nothing can be launched."""
+def try_form(s: State, row: int, t: int) -> None:
+    """Form batches of a copy until none can be formed, and launch each for which an execution instance is free."""
     lanes, services = s.lanes, s.services
     while lanes["queued"][row] > 0:
         service = s.requests["service"][lanes["head"][row]]
-        if lanes["running"][row] >= services["instance_count"][service] or s.copies["state"][row] != _READY:
+        running, count = lanes["running"][row], services["instance_count"][service]
+        if (running + lanes["formed"][row] >= count + services["prefetched_batches"][service]
+                or s.copies["state"][row] != _READY):
             return
         if services["queue_timeout_ns"][service] > 0:
             drop_expired(s, row, services["queue_timeout_ns"][service], t)
@@ -108,28 +112,64 @@ def try_launch(s: State, row: int, t: int) -> None:
         if n == 0:
             arm(s, row, s.requests["enqueued_ns"][lanes["head"][row]] + services["max_queue_delay_ns"][service])
             return
-        launch(s, row, service, n, t)
+        head = form(s, row, n)
+        if running < count:
+            launch(s, row, service, head, t)
+        else:
+            put_by(s, row, head)
     lanes["timer_ns"][row] = NEVER_NS
 
 
+@inlined
+def form(s: State, row: int, n: int) -> int:
+    """Cut a batch of `n` invocations off the queue; returns its head."""
+    r, head = s.requests, s.lanes["head"][row]
+    last, items = head, r["items"][head]
+    for _ in range(n - 1):
+        last = r["next"][last]
+        items += r["items"][last]
+    cut(s, row, last, n, items)
+    return head
+
+
 @kernel
-def launch(s: State, row: int, service: int, n: int, t: int) -> None:
-    """Cut a batch of `n` invocations off the queue and start it on its station."""
+def put_by(s: State, row: int, head: int) -> None:
+    """A formed batch waits for an execution instance."""
+    lanes = s.lanes
+    s.requests["behind"][head] = NONE
+    if lanes["formed"][row] == 0:
+        lanes["formed_head"][row] = head
+    else:
+        s.requests["behind"][lanes["formed_tail"][row]] = head
+    lanes["formed_tail"][row] = head
+    lanes["formed"][row] += 1
+
+
+@kernel
+def launch_formed(s: State, row: int, t: int) -> None:
+    """An execution instance takes the oldest formed batch."""
+    r, lanes = s.requests, s.lanes
+    head = lanes["formed_head"][row]
+    lanes["formed_head"][row] = r["behind"][head]
+    lanes["formed"][row] -= 1
+    launch(s, row, r["service"][head], head, t)
+
+
+@kernel
+def launch(s: State, row: int, service: int, head: int, t: int) -> None:
+    """Start a batch on its station."""
     r, lanes, services = s.requests, s.lanes, s.services
-    head = lanes["head"][row]
     instance, model, count = r["instance"][head], r["model"][head], services["instance_count"][service]
     full = full_ns(s, row, count, t)
-    slot, last, items, work = head, head, 0, 0
-    for _ in range(n):
-        last = slot
+    slot, items, work = head, 0, 0
+    while slot != NONE:
         items += r["items"][slot]
         work += r["items"][slot] * r["work_q16"][slot]
         r["stage"][slot], r["launched_ns"][slot] = RUNNING, t
         r["full_ns"][slot] = full - r["full_ns"][slot]
         slot = r["next"][slot]
-    cut(s, row, last, n, items)
     slot = head
-    for _ in range(n):
+    while slot != NONE:
         r["batch_items"][slot] = items
         slot = r["next"][slot]
     demand = batch_demand(s, service, items, work)
@@ -145,7 +185,7 @@ def launch(s: State, row: int, service: int, n: int, t: int) -> None:
     s.sent["batches"][instance] += 1
     s.by_model["batches"][model] += 1
     s.by_model["batch_items"][model] += items
-    start_job(s, 2 * instance + services["on_cpu"][service], services["share_q16"][service], demand, head, t)
+    start_job(s, 2 * instance + services["on_cpu"][service], share_of(s, service, items), demand, head, t)
 
 
 @inlined
@@ -171,7 +211,7 @@ def batch_demand(s: State, service: int, items: int, work_q16: int) -> int:
 
 @kernel
 def end_batch(s: State, head: int, t: int) -> None:
-    """A batch has been served at `t`: its invocations complete, then its copy tries to launch."""
+    """A batch has been served at `t`: its invocations complete, then the next batches of its copy have their turn."""
     r, lanes = s.requests, s.lanes
     row = r["instance"][head] * s.clock["n_models"][0] + r["model"][head]
     count = s.services["instance_count"][r["service"][head]]
@@ -183,7 +223,9 @@ def end_batch(s: State, head: int, t: int) -> None:
         following = r["next"][slot]
         complete(s, slot, t, demand)
         slot = following
-    try_launch(s, row, t)
+    if lanes["formed"][row] > 0:
+        launch_formed(s, row, t)
+    try_form(s, row, t)
 
 
 @kernel

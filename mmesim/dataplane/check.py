@@ -18,6 +18,7 @@ def check(plane: KernelPlane) -> None:
     """All invariants; raises AssertionError."""
     _check_conservation(plane)
     _check_slots(plane.state)
+    _check_formed(plane.state)
     _check_outstanding(plane.state)
     _check_stations(plane.state)
 
@@ -49,12 +50,27 @@ def _check_slots(state: st.State) -> None:
     live = (stage != st.FREE) & (stage != st.RETRY) & (requests["gone"] == 0)
     assert sorted(awaited) == np.flatnonzero(live).tolist() and len(awaited) == clock["live"][0], "deadlines"
     assert np.all(np.diff(requests["serial"][awaited]) > 0), "order of deadlines"
-    for head, where in (("held_head", st.HELD), ("head", st.QUEUED)):
-        standing = [slot for row in np.flatnonzero((lanes[head] != NONE) & ((head != "head") | (lanes["queued"] > 0)))
-                    for slot in _chain(requests["next"], int(lanes[head][row]))]
-        assert sorted(standing) == np.flatnonzero(stage == where).tolist(), head
+    held, queued = lanes["held_head"][lanes["held_head"] != NONE], lanes["head"][lanes["queued"] > 0]
+    for heads, where in ((held, st.HELD), ([*queued, *_formed_heads(state)], st.QUEUED)):
+        standing = [slot for head in heads for slot in _chain(requests["next"], int(head))]
+        assert sorted(standing) == np.flatnonzero(stage == where).tolist(), f"slots of stage {where}"
     retries = state.clients["item"][:clock["n_clients"][0]]
     assert sorted(retries[retries != NONE].tolist()) == np.flatnonzero(stage == st.RETRY).tolist(), "retries"
+
+
+def _formed_heads(state: st.State) -> list[int]:
+    """Heads of the batches that wait for an execution instance."""
+    lanes = state.lanes[state.lanes["formed"] > 0]
+    return [head for first in lanes["formed_head"] for head in _chain(state.requests["behind"], int(first))]
+
+
+def _check_formed(state: st.State) -> None:
+    """Batches wait only while all execution instances of their copy run."""
+    heads, lanes = _formed_heads(state), state.lanes[state.lanes["formed"] > 0]
+    services = state.services[state.requests["service"][lanes["formed_head"]]]
+    assert len(heads) == lanes["formed"].sum()
+    assert np.array_equal(lanes["running"], services["instance_count"]), "a batch waits for nothing"
+    assert np.all(lanes["formed"] <= services["prefetched_batches"])
 
 
 def _check_outstanding(state: st.State) -> None:
@@ -68,6 +84,12 @@ def _check_outstanding(state: st.State) -> None:
     assert state.clock["outstanding"][0] == len(sent)
 
 
+def _share(state: st.State, head: int) -> int:
+    """Share that the running batch with this head wants."""
+    service, items = state.services[state.requests["service"][head]], state.requests["batch_items"][head]
+    return int(state.tables[service["shares"] + min(items, service["n_shares"]) - 1])
+
+
 def _check_stations(state: st.State) -> None:
     """Jobs, weights and host work of each station; batches running at each copy; the station that is next."""
     requests, stations = state.requests, state.stations
@@ -78,7 +100,7 @@ def _check_stations(state: st.State) -> None:
         items = state.jobs["item"][base:base + jobs]
         slots = items[items >= 0]
         heads = slots[requests["stage"][slots] == st.RUNNING]
-        weight = ONE_Q16 * (jobs - len(heads)) + state.services["share_q16"][requests["service"][heads]].sum()
+        weight = ONE_Q16 * (jobs - len(heads)) + sum(_share(state, head) for head in heads)
         assert stations["weight_q16"][station] == weight, f"weight of station {station}"
         assert stations["works"][station] == np.count_nonzero(items < 0)
         np.add.at(batches, requests["instance"][heads] * len(state.models) + requests["model"][heads], 1)

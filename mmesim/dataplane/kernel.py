@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmesim.core.types import NEVER_NS, NONE, Failure
 from mmesim.dataplane.api import Stop
-from mmesim.dataplane.batching import end_batch, enqueue, file_timer, try_launch
+from mmesim.dataplane.batching import end_batch, enqueue, file_timer, try_form
 from mmesim.dataplane.control import control
 from mmesim.dataplane.handle import held
 from mmesim.dataplane.heap import pop
@@ -181,7 +181,7 @@ def timer_event(s: State, t: int) -> None:
     row = s.timers["tie"][0]
     drop_timer(s)
     s.lanes["timer_ns"][row] = NEVER_NS
-    try_launch(s, row, t)
+    try_form(s, row, t)
 
 
 @kernel

@@ -99,7 +99,15 @@ def start_job(s: State, station: int, weight_q16: int, demand_ns: int, item: int
 
 @inlined
 def weight_of(s: State, item: int) -> int:
-    """Weight of a running job: a batch wants its model's share, all else one vCPU."""
-    if item < 0 or s.requests["stage"][item] == HOST:
+    """Weight of a running job: a batch wants the share that its model asks for at its size, all else one vCPU."""
+    r = s.requests
+    if item < 0 or r["stage"][item] == HOST:
         return ONE_Q16
-    return s.services["share_q16"][s.requests["service"][item]]
+    return share_of(s, r["service"][item], r["batch_items"][item])
+
+
+@inlined
+def share_of(s: State, service: int, items: int) -> int:
+    """Share that a batch of so many items wants."""
+    services = s.services
+    return s.tables[services["shares"][service] + min(items, services["n_shares"][service]) - 1]

@@ -31,6 +31,8 @@ class Service:
 
     table: tuple[int, ...] = (3,)
     share_q16: int = ONE_Q16
+    idle: int = 0
+    """Ticks of each batch in which it does not want the device: its share grows with its size."""
     on_cpu: bool = False
     cpu: int = 0
     cpu_per_item: int = 0
@@ -42,14 +44,17 @@ class Service:
     max_queue: int = 0
     queue_timeout: int = 0
     first_inference: int = 0
+    prefetched: int = 0
 
     def spec(self, tick_ns: int) -> ServiceSpec:
         """In ns."""
         table = np.array([0, *np.cumsum(self.table)], np.int64) * tick_ns
-        return ServiceSpec(table, self.share_q16, self.on_cpu, self.cpu * tick_ns, self.cpu_per_item * tick_ns,
+        busy_ns = np.maximum(table - self.idle * tick_ns, 0)
+        share_q16 = self.share_q16 * busy_ns // np.maximum(table, 1) if self.idle else self.share_q16
+        return ServiceSpec(table, share_q16, self.on_cpu, self.cpu * tick_ns, self.cpu_per_item * tick_ns,
                            self.overhead * tick_ns, self.max_batch, self.instance_count, self.preferred,
                            self.delay * tick_ns, self.max_queue, self.queue_timeout * tick_ns,
-                           self.first_inference * tick_ns)
+                           self.first_inference * tick_ns, self.prefetched)
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,7 @@ SERVICE = {
     "preferred": _maybe(st.lists(st.integers(1, 6), max_size=2).map(tuple), ()),
     "delay": _maybe(st.integers(0, 30), 0), "max_queue": _rarely(st.integers(1, 5), 0),
     "queue_timeout": _rarely(st.integers(1, 20), 0), "first_inference": _maybe(st.integers(1, 6), 0),
+    "prefetched": _maybe(st.integers(1, 5), 0), "idle": _maybe(st.integers(1, 4), 0),
 }
 
 RETRY = st.builds(

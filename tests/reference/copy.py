@@ -27,6 +27,13 @@ def service_ns(spec: ServiceSpec, items: int) -> int:
     return int(spec.service_ns[last]) + step_ns * (items - last)
 
 
+def share_q16(spec: ServiceSpec, items: int) -> int:
+    """Share of its station that a batch wants; beyond the table's end the last one."""
+    if isinstance(spec.share_q16, int):
+        return spec.share_q16
+    return int(spec.share_q16[min(items, len(spec.share_q16) - 1)])
+
+
 def batch_demand_ns(spec: ServiceSpec, batch: list[Invocation]) -> int:
     """Device time of these invocations together."""
     items = sum(invocation.items for invocation in batch)
@@ -55,6 +62,8 @@ class Copy:
     cpus: Station
     held: deque[Invocation] = field(default_factory=deque)
     queue: deque[Invocation] = field(default_factory=deque)
+    formed: deque[list[Invocation]] = field(default_factory=deque)
+    """Batches that wait for an execution instance."""
     running: int = 0
     timer: Entry | None = None
     warmed_ns: int = NONE
@@ -121,11 +130,15 @@ class Copy:
         else:
             invocation.full_ns = self.full_ns
             self.queue.append(invocation)
-        self.try_launch()
+        self.try_form()
 
-    def try_launch(self) -> None:
-        """Launch batches until nothing more can be launched."""
-        while self.is_ready and self.running < self.spec.instance_count and self.queue:
+    def may_form(self) -> bool:
+        """True while there may be one more batch."""
+        return self.running + len(self.formed) < self.spec.instance_count + self.spec.prefetched_batches
+
+    def try_form(self) -> None:
+        """Form batches until no more can be formed."""
+        while self.is_ready and self.may_form() and self.queue:
             self.drop_late()
             if not self.queue:
                 break
@@ -133,7 +146,7 @@ class Copy:
             if batch is None:
                 self.arm(self.queue[0].since_ns + self.spec.max_queue_delay_ns)
                 break
-            self.launch(batch)
+            self.form(batch)
 
     def drop_late(self) -> None:
         """Those that waited too long are rejected, from the head."""
@@ -142,7 +155,7 @@ class Copy:
             self.plane.fail(self.queue.popleft(), Failure.QUEUE_FULL)
 
     def next_batch(self) -> list[Invocation] | None:
-        """What to launch now; None: wait for company."""
+        """What to make a batch of now; None: wait for company."""
         walk = self.walk()
         if walk.preferred:
             return walk.preferred
@@ -164,19 +177,30 @@ class Copy:
                 preferred = list(walked)
         return Walk(walked, items >= self.spec.max_batch, preferred)
 
-    def launch(self, batch: list[Invocation]) -> None:
-        """A batch leaves the queue for the device."""
-        now_ns = self.plane.now_ns
+    def form(self, batch: list[Invocation]) -> None:
+        """A batch leaves the queue, and runs as soon as an execution instance is free."""
         for _ in batch:
             self.queue.popleft()
         if not self.queue:
             self.disarm()
+        self.formed.append(batch)
+        self.launch_formed()
+
+    def launch_formed(self) -> None:
+        """Free execution instances take the oldest formed batches."""
+        while self.formed and self.running < self.spec.instance_count:
+            self.launch(self.formed.popleft())
+
+    def launch(self, batch: list[Invocation]) -> None:
+        """A batch goes to the device."""
+        now_ns = self.plane.now_ns
         demand_ns = batch_demand_ns(self.spec, batch) + self.first_inference_ns()
         self.explain_wait(batch)
         self.plane.tally.launched(self.instance, self.model, batch[0].batch_items)
         self._set_running(self.running + 1)
         station = self.cpus if self.spec.on_cpu else self.device
-        station.start(Job(self.spec.share_q16, demand_ns, lambda _: self.finish(batch, demand_ns)), now_ns)
+        weight_q16 = share_q16(self.spec, batch[0].batch_items)
+        station.start(Job(weight_q16, demand_ns, lambda _: self.finish(batch, demand_ns)), now_ns)
 
     def first_inference_ns(self) -> int:
         """What the first batch after a load takes longer."""
@@ -202,14 +226,15 @@ class Copy:
             invocation.spend(Reason.COMPUTE, demand_ns)
             invocation.spend(Reason.CONTENTION, self.plane.now_ns - invocation.since_ns - demand_ns)
             self.plane.complete(invocation)
-        self.try_launch()
+        self.launch_formed()
+        self.try_form()
 
     # ---- the timer
 
     def arm(self, time_ns: int) -> None:
         """Try again at that time; replaces the timer that was set."""
         self.disarm()
-        self.timer = self.plane.agenda.at(time_ns, Kind.TIMER, self.row, self.try_launch)
+        self.timer = self.plane.agenda.at(time_ns, Kind.TIMER, self.row, self.try_form)
 
     def disarm(self) -> None:
         """No timer."""
@@ -221,5 +246,6 @@ class Copy:
         """The instance is gone, and all that was here."""
         self.held.clear()
         self.queue.clear()
+        self.formed.clear()
         self.disarm()
         self._set_running(0)

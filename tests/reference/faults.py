@@ -1,44 +1,24 @@
-"""Faults to plant into the reference plane, one at a time: the test of the agreement test.
-
-Each is the replacement of one method. A comparison that does not notice one of them within the number of scenarios that
-CI runs would not notice it in the kernel either.
-"""
+"""Faults of stations, order, routing, ends and clients to plant into the reference plane; see `plant`."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
-from unittest.mock import patch
 
-from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import ONE_Q16, Reason, Stop, draw
+from mmesim.core.types import NONE, Failure
+from mmesim.dataplane.api import ONE_Q16, Stop, draw
 from reference import tally
 from reference.agenda import Agenda, Kind
 from reference.clients import Clients
-from reference.copy import Copy, Walk
 from reference.invocation import Invocation, Stage
 from reference.plane import ReferencePlane
+from reference.plant import Faults, register
 from reference.station import Job, Station
 
-FAULTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {}
-
-
-def fault(owner: Any, method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as a wrong `owner.method`; its name says what is wrong."""
-    def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
-        FAULTS[wrong.__name__.replace("_", " ")] = owner, method, wrong
-        return wrong
-    return register
-
-
-@contextmanager
-def planted(name: str) -> Iterator[None]:
-    """The reference is wrong in this way inside the block."""
-    owner, method, wrong = FAULTS[name]
-    with patch.object(owner, method, wrong):
-        yield
+FAULTS: Faults = {}
+fault = partial(register, FAULTS)
 
 
 # ---- stations
@@ -112,113 +92,6 @@ FAULTS["deadline before timer at one instant"] = Agenda, "at", _swapped(Kind.DEA
 @fault(Agenda, "at")
 def higher_entity_first_at_one_instant(self: Agenda, time_ns: int, kind: Kind, entity: int, action: Any) -> Any:
     return _at(self, time_ns, kind, -entity if kind is Kind.STATION else entity, action)
-
-
-# ---- batching
-
-
-@fault(Copy, "walk")
-def batch_one_item_too_large(self: Copy) -> Walk:
-    walked: list[Invocation] = []
-    preferred, items = None, 0
-    for invocation in self.queue:
-        if walked and items + invocation.items > self.spec.max_batch + 1:
-            return Walk(walked, True, preferred)
-        walked.append(invocation)
-        items += invocation.items
-        preferred = list(walked) if items in self.spec.preferred else preferred
-    return Walk(walked, items >= self.spec.max_batch, preferred)
-
-
-_walk = Copy.walk
-
-
-@fault(Copy, "walk")
-def smallest_preferred_prefix(self: Copy) -> Walk:
-    found = _walk(self)
-    prefixes = [found.walked[:n] for n in range(1, len(found.walked) + 1)]
-    preferred = [p for p in prefixes if sum(i.items for i in p) in self.spec.preferred]
-    return Walk(found.walked, found.full, preferred[0] if preferred else None)
-
-
-@fault(Copy, "arm")
-def timer_is_not_armed_anew(self: Copy, time_ns: int) -> None:
-    if self.timer is None:
-        self.timer = self.plane.agenda.at(time_ns, Kind.TIMER, self.row, self.try_launch)
-
-
-@fault(Copy, "disarm")
-def timer_survives_the_launch_it_was_for(self: Copy) -> None:
-    """Left alone, as long as it is not replaced."""
-
-
-@fault(Copy, "enqueue")
-def nothing_is_tried_after_a_rejection(self: Copy, invocation: Invocation) -> None:
-    invocation.spend(Reason.HOST_CPU, self.plane.now_ns - invocation.since_ns)
-    invocation.since_ns = self.plane.now_ns
-    if 0 < self.spec.max_queue <= len(self.queue):
-        self.plane.fail(invocation, Failure.QUEUE_FULL)
-        return
-    invocation.full_ns = self.full_ns
-    self.queue.append(invocation)
-    self.try_launch()
-
-
-@fault(Copy, "finish")
-def lost_wake_up_after_a_batch(self: Copy, batch: list[Invocation], demand_ns: int) -> None:
-    self._set_running(self.running - 1)
-    for invocation in batch:
-        invocation.spend(Reason.COMPUTE, demand_ns)
-        invocation.spend(Reason.CONTENTION, self.plane.now_ns - invocation.since_ns - demand_ns)
-        self.plane.complete(invocation)
-
-
-@fault(Copy, "drop_late")
-def queue_timeout_at_the_limit(self: Copy) -> None:
-    limit_ns = self.spec.queue_timeout_ns
-    while self.queue and limit_ns > 0 and self.plane.now_ns - self.queue[0].since_ns >= limit_ns:
-        self.plane.fail(self.queue.popleft(), Failure.QUEUE_FULL)
-
-
-@fault(Copy, "first_inference_ns")
-def first_inference_only_once_in_a_life(self: Copy) -> int:
-    is_first, self.warmed_ns = self.warmed_ns == NONE, 0
-    return self.spec.first_inference_ns if is_first else 0
-
-
-@fault(Copy, "hold")
-def held_requests_leave_in_reverse_order(self: Copy, invocation: Invocation) -> None:
-    invocation.stage = Stage.HELD
-    invocation.since_ns = self.plane.now_ns
-    self.held.appendleft(invocation)
-
-
-@fault(Copy, "explain_wait")
-def all_waiting_is_queueing(self: Copy, batch: list[Invocation]) -> None:
-    for invocation in batch:
-        invocation.spend(Reason.QUEUE, self.plane.now_ns - invocation.since_ns)
-        invocation.since_ns = self.plane.now_ns
-        invocation.batch_items = sum(one.items for one in batch)
-
-
-_serve = Copy.serve
-
-
-@fault(Copy, "serve")
-def tier_is_asked_at_release(self: Copy, invocation: Invocation) -> None:
-    if invocation.stage is Stage.HELD:
-        invocation.tier = int(Tier.GPU)
-    _serve(self, invocation)
-
-
-_clear = Copy.clear
-
-
-@fault(Copy, "clear")
-def running_batches_survive_a_crash(self: Copy) -> None:
-    running = self.running
-    _clear(self)
-    self.running = running
 
 
 # ---- routing and the table
