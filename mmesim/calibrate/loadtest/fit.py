@@ -1,0 +1,131 @@
+"""Timing of a load test from its first polls, by least squares over runs of the simulator.
+
+What is compared, poll by poll, is the stretch since the poll before: its mean latency, and for each percentile that
+Locust reports now, how many requests of the stretch lie below it (the earlier ones are known from the poll before).
+So an odd beginning is not held against later polls, and each request counts once. Means weigh as much as the eight
+percentiles together; a stretch weighs by its requests.
+
+Two searches are made, from a generator-bound and from a device-bound start; the better one is taken. The same seeds are
+used for every try (common random numbers), which makes the sum of squares a smooth function of the times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.calibrate.loadtest.endpoint import Endpoint, Latencies, LoadTest, Timing
+from mmesim.calibrate.loadtest.locust import QUANTILES
+from mmesim.calibrate.loadtest.tables import Poll, intervals
+
+TOLERANCE = 0.1
+"""A mean that is 10 % off, or percentiles that are off by a tenth of a standard deviation of their counts, cost 1."""
+PERCENTILE_WEIGHT = math.sqrt(2 / len(QUANTILES))
+CV_GUESS, CV_FACTOR = 0.3, 1.5
+"""The spread of a request's work is taken to be within this factor of that, unless the polls say more."""
+FLOOR_S = 1e-6
+BOUNDS = {"client_s": (1e-5, 20.0), "device_s": (1e-5, 5.0), "overhead_s": (2e-3, 10.0), "client_cv": (0.05, 1.5)}
+STEP = 0.012
+"""Step of the finite differences: 1.2 % of a logarithm above that of `FLOOR_S`, some 12 %."""
+TRIES = 6
+_Q = np.array(QUANTILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The calibrated times and how well they are known."""
+
+    timing: Timing
+    relative_error: dict[str, float]
+    """Standard error of each field of `timing` as a fraction of it."""
+    cost: float
+    """Half the weighted sum of squares."""
+    start: str
+    """generator-bound or device-bound: the search that ended best."""
+
+
+def fit_timing(test: LoadTest, endpoint: Endpoint, polls: Sequence[Poll], seeds: Sequence[int],
+               tick: Callable[[], None] = lambda: None) -> Fitted:
+    """Fit to `polls`; `tick` is called after every run of the simulator."""
+    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        timing = _timing(x)
+        runs = [endpoint.run(timing, seed) for seed in seeds]
+        tick()
+        return np.concatenate([*_stretches(polls, runs), [math.log(timing.client_cv / CV_GUESS) / math.log(CV_FACTOR)]])
+
+    found = [(name, _search(residuals, start)) for name, start in _starts(test, polls).items()]
+    name, best = min(found, key=lambda each: each[1].cost)
+    return Fitted(_timing(best.x), _errors(best), float(best.cost), name)
+
+
+def _search(residuals: Callable[[NDArray[np.float64]], NDArray[np.float64]], start: Timing):  # type: ignore[no-untyped-def]
+    from scipy.optimize import least_squares
+
+    bounds = np.array([[_x(bound) for bound in BOUNDS[name]] for name in BOUNDS]).T
+    x = np.clip([_x(getattr(start, name)) for name in BOUNDS], bounds[0] + 0.01, bounds[1] - 0.01)
+    return least_squares(residuals, x, bounds=bounds, diff_step=STEP, max_nfev=TRIES, loss="soft_l1", x_scale=1.0,
+                         ftol=3e-3, xtol=1e-3)
+
+
+def _starts(test: LoadTest, polls: Sequence[Poll]) -> dict[str, Timing]:
+    """Guesses: the bottleneck is 60 % busy in the last stretch, and the shortest mean latency is what is needed."""
+    begin_s, end_s, requests, _ = intervals(polls)[-1]
+    per_request_s = 0.6 * (end_s - begin_s) / requests
+    needs_s = min(mean_ms for *_, mean_ms in intervals(polls)) / 1e3
+    guesses = {"generator-bound": (min(test.processes * per_request_s, 0.8 * needs_s), 1e-3),
+               "device-bound": (0.1 * needs_s, per_request_s)}
+    return {name: Timing(client_s, device_s, max(0.2 * needs_s, needs_s - client_s - device_s), CV_GUESS)
+            for name, (client_s, device_s) in guesses.items()}
+
+
+def _x(value: float) -> float:
+    return math.log(value / FLOOR_S)
+
+
+def _timing(x: NDArray[np.float64]) -> Timing:
+    return Timing(**dict(zip(BOUNDS, (np.exp(x) * FLOOR_S).tolist(), strict=True)))
+
+
+def _stretches(polls: Sequence[Poll], runs: Sequence[Latencies]) -> list[NDArray[np.float64]]:
+    """Weighted residuals of each stretch."""
+    found = []
+    for n, (begin_s, end_s, requests, mean_ms) in enumerate(intervals(polls)):
+        if n in warming_up(polls):
+            continue
+        here = np.sort(np.concatenate([run.latency_ms[(run.end_s > begin_s) & (run.end_s <= end_s)] for run in runs]))
+        if not len(here):
+            here = np.array([1e6])
+        at_ms = np.array(polls[n].quantiles_ms)
+        below = polls[n].requests * _Q - (polls[n - 1].requests * _known(polls[n - 1], at_ms) if n else 0.0)
+        off = (np.searchsorted(here, at_ms) / len(here) - below / requests) / np.sqrt(_Q * (1 - _Q))
+        weight = math.sqrt(requests / polls[-1].requests) / TOLERANCE
+        found.append(weight * np.append(off * PERCENTILE_WEIGHT, math.log(here.mean() / mean_ms) * math.sqrt(2)))
+    return found
+
+
+def warming_up(polls: Sequence[Poll]) -> list[int]:
+    """Stretches that were slower than a later one at a higher rate: no queue does that, something was not warm yet."""
+    stretches = intervals(polls)
+    rates = [requests / (end_s - begin_s) for begin_s, end_s, requests, _ in stretches]
+    means_ms = [mean_ms for *_, mean_ms in stretches]
+    later = range(len(stretches))
+    return [n for n in later if any(rates[m] > rates[n] and means_ms[m] * (1 + TOLERANCE) < means_ms[n]
+                                    for m in later[n + 1:])]
+
+
+def _known(poll: Poll, at_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the requests until this poll that took at most so long, by straight lines between what it says."""
+    known_ms = np.maximum.accumulate([poll.min_ms, *poll.quantiles_ms, poll.max_ms]) + 1e-6 * np.arange(len(_Q) + 2)
+    return np.interp(at_ms, known_ms, [0.0, *QUANTILES, 1.0])
+
+
+def _errors(best) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    """Standard errors of the logarithms, from the Jacobian at the end; a flat direction is unknown, not infinite."""
+    freedom = max(1, len(best.fun) - len(best.x))
+    eigen, vectors = np.linalg.eigh(best.jac.T @ best.jac)
+    variance = (vectors**2 / np.maximum(eigen, 1e-3)).sum(axis=1) * 2 * best.cost / freedom
+    return dict(zip(BOUNDS, np.sqrt(variance).tolist(), strict=True))
