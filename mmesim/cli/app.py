@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mmesim import __version__
-from mmesim.cli import policies, profile_import, profile_show, results, run, scenarios, system
+from mmesim.cli import policies, profile_analyze, profile_import, profile_show, results, run, scenarios, system
 from mmesim.cli.ending import ended
 
 EPILOG = """Start with a packaged example, from any folder:
@@ -31,6 +31,7 @@ for _name, _command in COMMANDS.items():
 
 profile_app = typer.Typer(no_args_is_help=True, help="Model profiles: shipped, measured, imported, fitted, validated.")
 PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.profile_show,
+                    "analyze": profile_analyze.profile_analyze,
                     "import": profile_import.profile_import}
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 SECTIONS = ("sources", "measured_on", "latency")
 """Top-level mappings that stand in a paragraph of their own, after the texts and before the numbers."""
 INDENT = "  "
+_OTHERWISE_READ = re.compile(r"[+-]?[.\d]+([eE][+-]?\d+)?\Z|(?i:~|null|true|false)\Z")
+"""Text that a YAML reader takes for something else."""
 
 
 class Verbatim(str):
@@ -29,7 +32,8 @@ def profile_yaml(head: str, profile: Mapping[str, Any]) -> str:
 def plain(text: object) -> str:
     """A YAML scalar inside braces; quoted only where it must be."""
     written = str(text)
-    risky = any(mark in written for mark in ":,[]{}#&*!|>'\"%@`") or written[:1] in "-? " or not written
+    risky = any(mark in written for mark in ":,[]{}#&*!|>'\"%@`") or written[:1] in "-? " or not written or (
+        isinstance(text, str) and _OTHERWISE_READ.match(text))
     return json.dumps(written, ensure_ascii=False) if risky else written
 
 

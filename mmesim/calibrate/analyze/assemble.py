@@ -1,0 +1,113 @@
+"""From raw results to profiles: each number with the step it comes from; what was not measured is absent.
+
+All results of the run's folder that were measured with the model's present files are used, whichever command measured
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmesim.calibrate.analyze.device import catalog_name
+from mmesim.calibrate.analyze.numbers import SOURCE, numbers_of
+from mmesim.calibrate.analyze.settings import KINDS, AnalyzeSettings
+from mmesim.profile import ModelProfile, read_profile
+from mmesim.profile.model import ON_CPU
+from mmesim.profile.points import OperatingPoint
+from mmesim.profile.readers import read_points
+from mmesim.profile.write import profile_yaml
+
+HEAD = """\
+# {model} on {device}.
+# Written by mmesim profile analyze; what was not measured is absent.
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run's folder knows of one model."""
+
+    model: str
+    records: Mapping[str, Mapping[str, Any]]
+    """Step -> {step, digests, machine, result}."""
+    points: list[OperatingPoint] = field(default_factory=list)
+    """What Model Analyzer measured."""
+
+    def result(self, step: str) -> Mapping[str, Any] | None:
+        """What this step measured; None when it was not done."""
+        record = self.records.get(step)
+        return record["result"] if record else None
+
+    def of_kind(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Step -> result, of all steps of a kind."""
+        return {step: record["result"] for step, record in self.records.items() if step.startswith(f"{kind}/")}
+
+
+def read_results(folder: Path, model: str, digests: Mapping[str, str]) -> Results:
+    """All results about this model whose files are still the same."""
+    records = {}
+    for path in sorted(folder.glob("raw/**/*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        of_now = all(digests.get(name, hash_) == hash_ for name, hash_ in record["digests"].items())
+        if model in record["digests"] and of_now:
+            records[record["step"]] = record
+    results = Results(model, records)
+    grid = results.result(f"grid/{model}")
+    points = read_points([folder / grid["checkpoint"]]).points if grid else []
+    return Results(model, records, [point for point in points if point.model == model])
+
+
+def write_profiles(settings: AnalyzeSettings, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Writes ``profiles/MODEL.yaml`` for each model; a row about each, with the kinds that were not measured."""
+    rows = []
+    for model in settings.models:
+        results = read_results(settings.folder, model, digests)
+        path = settings.folder / "profiles" / f"{model}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(profile_text(settings, results, digests.get(model, "")), encoding="utf-8")
+        rows.append(_row(path, read_profile(path), results))
+    return rows
+
+
+def profile_text(settings: AnalyzeSettings, results: Results, digest: str) -> str:
+    """The profile of one model as YAML."""
+    config = results.records[f"model/{results.model}"]["result"]["config"]
+    machine = _latest_machine(results)
+    device = settings.gpu or catalog_name(machine["gpu"]) or ON_CPU
+    backend = config.get("backend") or config.get("platform", "")
+    source = (f"mmesim profile analyze, {machine['date']}, Triton {machine['triton']}, Model Analyzer "
+              f"{machine['analyzer']}, on {machine['gpu'] or machine['cpu']}")
+    profile = {"name": results.model, "model": results.model, "input": _item(config), "backend": backend,
+               "precision": settings.precision or "unknown", "gpu": device, "framework": backend,
+               "sources": {SOURCE: source},
+               "measured_on": {name: text for name, text in {**machine, "digest": digest}.items() if text},
+               **numbers_of(results, config, device)}
+    return profile_yaml(HEAD.format(model=results.model, device=device), profile)
+
+
+def _latest_machine(results: Results) -> dict[str, str]:
+    return max((dict(record["machine"]) for record in results.records.values()), key=lambda machine: machine["date"])
+
+
+def _item(config: Mapping[str, Any]) -> str:
+    """One item of a request in words: ``INPUT fp32[3, 224, 224]``."""
+    return ", ".join(f"{entry['name']} {entry['data_type'].removeprefix('TYPE_').lower()}{[*map(int, entry['dims'])]}"
+                     for entry in config["input"])
+
+
+def _row(path: Path, profile: ModelProfile, results: Results) -> dict[str, Any]:
+    """What was measured, in short."""
+    done = {step.partition("/")[0] for step in results.records}
+    file = profile.file
+    return {"profile": str(path), "batch 1 ms": round(1e3 * profile.service_s(1), 3) if file.latency else None,
+            "load s": round(profile.load_time_s, 3) if profile.load_time_s is not None else None,
+            "copy MiB": _mib(profile.gpu_bytes if profile.gpu_bytes else profile.host_bytes),
+            "not measured": [kind for kind in KINDS if kind not in done]}
+
+
+def _mib(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else round(size_bytes / (1 << 20), 1)
