@@ -60,8 +60,8 @@ def profile_import(
 def _rows(points: list[OperatingPoint]) -> list[dict[str, Any]]:
     """The table: columns that no point fills are left out."""
     rows = [_row(point) for point in sorted(points, key=_order)]
-    return [{name: value for name, value in row.items() if any(other[name] not in ("", None) for other in rows)}
-            for row in rows]
+    filled = {name for row in rows for name, value in row.items() if value not in ("", None)}
+    return [{name: value for name, value in row.items() if name in filled} for row in rows]
 
 
 def _order(point: OperatingPoint) -> tuple[Any, ...]:

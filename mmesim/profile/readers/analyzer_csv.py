@@ -14,7 +14,7 @@ from typing import Any
 from mmesim.errors import InputError, Problem
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers.analyzer_gpus import LOADS, SERVER, UUID, Gpus, tells_of_gpus
-from mmesim.profile.readers.naming import instance_group
+from mmesim.profile.readers.naming import instance_group, model_of_variant
 from mmesim.profile.readers.reading import Reading, source_name
 from mmesim.profile.readers.source import Cell, Figure, Row, Table, each, figures
 
@@ -31,9 +31,8 @@ EACH = re.compile(r"(?P<all>[^,\[\]]+),\s*\[(?P<each>[^\[\]]*)\]\Z")
 
 
 def is_analyzer_table(table: Table) -> bool:
-    """Whether Model Analyzer wrote this table (or Perf Analyzer, with a model column put in front)."""
-    known = {*PER_MODEL, "model config path"} & set(table.units)
-    return "model" in table.units and (bool(known) or tells_of_gpus(table))
+    """Whether Model Analyzer wrote this table, unless it is one of Perf Analyzer's or of a report."""
+    return bool({*PER_MODEL, "model config path"} & set(table.units)) or tells_of_gpus(table)
 
 
 def is_inference(table: Table) -> bool:
@@ -63,36 +62,32 @@ def read_analyzer_tables(tables: list[Table]) -> list[Reading]:
 def _reading(table: Table, gpus: Gpus) -> Reading:
     columns = table.figures(PER_MODEL)
     rows = [row for row in table.rows if row.text("model") != SERVER]
-    lost = [name for name in ("batch", "model") if name not in table.units]
-    if lost:
-        raise InputError(Problem(f"no column {lost[0].capitalize()}", file=str(table.path), line=table.line,
-                                 hint="add model_name and batch_size to inference_output_fields"))
     points = each(rows, lambda row: list(_points(row, columns, gpus)))
-    return Reading(table.path, KIND, [point for part in points for point in part])
+    return Reading(table.path, KIND, [point for part in points for point in part], batch_known="batch" in table.units)
 
 
 def _points(row: Row, columns: dict[str, Figure], gpus: Gpus) -> Iterator[OperatingPoint]:
     models = _parts(row["model"])
     count = len(models)
-    if not all(cell.text for cell in models):
-        raise row["model"].wrong(hint="write the model's name")
+    if count > 1 and not all(cell.text for cell in models):
+        raise row["model"].wrong(hint="write the name of each model")
     variants, note = _variants(row["model config path"], count)
     figures_of = [_figures(row, columns, n, count) for n in range(count)]
-    settings, notes = _settings(row, count)
+    settings, on_cpu, notes = _settings(row, count)
     gpu = gpus.of(row)
     for n, model in enumerate(models):
         others = [_neighbour(row, m, models, variants) for m in range(count) if m != n]
-        cpu = {"gpu": "cpu"} if settings[n].pop("cpu") and gpu["gpu_bytes"] is None else {}
         yield OperatingPoint(
-            **settings[n], **figures_of[n], **gpu, **cpu, **_load(row, n, count), model=model.text, variant=variants[n],
-            batch_size=_nth(row["batch"], n, count).count(1),
+            **settings[n], **figures_of[n], **({"gpu": "cpu"} if on_cpu[n] else gpu), **_load(row, n, count),
+            model=model.text or model_of_variant(variants[n]), variant=variants[n],
+            batch_size=_nth(row["batch"], n, count).count(1) if row.text("batch") else 1,
             co_located=tuple(cell.text for m, cell in enumerate(models) if m != n), source=source_name(row.path),
             at=f"line {row.line}", note="; ".join(filter(None, [note, *notes, *(f"with {other}" for other in others)])))
 
 
-def _figures(row: Row, columns: dict[str, Figure], n: int, count: int) -> dict[str, float]:
+def _figures(row: Row, columns: dict[str, Figure], n: int, count: int) -> dict[str, Any]:
     """Figures of the n-th of `count` models: ``421.0, [184.5,236.5]`` is the total (or mean) and each model's."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, figure in columns.items():
         cell = row[name]
         match = EACH.match(cell.text)
@@ -128,15 +123,20 @@ def _variants(cell: Cell, count: int) -> tuple[list[str], str]:
     return [""] * count, f"variants {cell.text}" if cell.text else ""
 
 
-def _settings(row: Row, count: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Instances and batch limits of each model. An ensemble's row has those of its composing models: a note."""
+def _settings(row: Row, count: int) -> tuple[list[dict[str, Any]], list[bool], list[str]]:
+    """Instances and batch limits of each model, and whether it is on the CPU.
+
+    An ensemble's row has the instances of its composing models: they go into a note.
+    """
     notes = []
-    result: list[dict[str, Any]] = [{"cpu": False} for _ in range(count)]
+    on_cpu = [False] * count
+    result: list[dict[str, Any]] = [{} for _ in range(count)]
     groups = _parts(row["instance group"]) if row.text("instance group") else []
     parsed = [_group(cell) for cell in groups]
     if len(parsed) == count:
-        for settings, (instances, kinds) in zip(result, parsed, strict=True):
-            settings |= {"instance_count": instances, "cpu": kinds == {"CPU"}}
+        on_cpu = [kinds == {"CPU"} for _, kinds in parsed]
+        for settings, (instances, _) in zip(result, parsed, strict=True):
+            settings["instance_count"] = instances
     elif groups:
         notes.append(f"instances of the composing models: {row.text('instance group')}")
     limits = _parts(row["max batch size"]) if row.text("max batch size") else []
@@ -145,7 +145,7 @@ def _settings(row: Row, count: int) -> tuple[list[dict[str, Any]], list[str]]:
             settings["max_batch_size"] = cell.count()
     if (name := next(filter(row.text, BATCHERS), "")) and count == 1:
         result[0] |= _preferred(row[name])
-    return result, notes
+    return result, on_cpu, notes
 
 
 def _group(cell: Cell) -> tuple[int, set[str]]:
@@ -184,7 +184,7 @@ def _remarks(reading: Reading, gpus: Gpus) -> Iterator[str]:
     if points and all(point.latency_s is None for point in points):
         yield (f"{name} has no mean latency and no server times, so that Little's law cannot be tested: import the "
                "checkpoint, or add perf_latency_avg and perf_server_* to inference_output_fields")
-    bare = sum(point.gpu_bytes is None for point in points)
+    bare = sum(point.gpu_bytes is None and point.gpu != "cpu" for point in points)
     if bare and gpus.uses:
         yield f"{name}: {bare} of {len(points)} points have no row in the GPU table"
     elif bare:

@@ -53,7 +53,7 @@ class _Config:
     @property
     def model(self) -> str:
         """The model's name, without the variant."""
-        return self.fields["model"]
+        return str(self.fields["model"])
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def _variant_points(models: str, variants: str, pair: Node, machine: _Machine) -
         parts = measurement.need("_model_config_measurements").elements()
         if len(parts) != len(configs):
             raise measurement.wrong(f"a measurement of {models}, for which there are {len(configs)} configurations")
-        device, gpu = _gpu(measurement, machine)
+        gpu = _gpu(measurement, machine)
         loads = [_load(part) for part in parts]
         for n, (part, config) in enumerate(zip(parts, configs, strict=True)):
             others = [m for m in range(len(parts)) if m != n]
             yield OperatingPoint(
-                **config.fields, **gpu, **loads[n], **_figures(part), **_client(key),
-                gpu=_device(config, device, machine), co_located=tuple(configs[m].model for m in others),
+                **config.fields, **_device(config, gpu, machine), **loads[n], **_figures(part), **_client(key),
+                co_located=tuple(configs[m].model for m in others),
                 source=source_name(pair.path), at=f"{variants} | {key}",
                 note="; ".join(filter(None, [config.note, *EXTRA.findall(key),
                                              *(_neighbour(configs[m], loads[m]) for m in others)])))
@@ -148,22 +148,22 @@ def _instances(config: Node) -> tuple[int, set[str]]:
     return sum(counts) if found else 1, {kind.text() for group in found if (kind := group.get("kind"))}
 
 
-def _device(config: _Config, gpu: str, machine: _Machine) -> str:
-    """Where the model runs: on the CPU if its instances do, or if there is nothing else."""
+def _device(config: _Config, gpu: dict[str, Any], machine: _Machine) -> dict[str, Any]:
+    """Fields of where the model runs: on the CPU if its instances do, or if there is nothing else."""
     on_cpu = config.kinds == {"KIND_CPU"} or (machine.no_gpu and "KIND_GPU" not in config.kinds)
-    return "cpu" if on_cpu else gpu
+    return {"gpu": "cpu"} if on_cpu else gpu
 
 
-def _gpu(measurement: Node, machine: _Machine) -> tuple[str, dict[str, Any]]:
-    """Name and fields of the GPU that stands for a measurement."""
+def _gpu(measurement: Node, machine: _Machine) -> dict[str, Any]:
+    """Fields of the GPU that stands for a measurement."""
     data = measurement.get("_gpu_data")
     uses = []
     for uuid, tags in data.items() if data else ():
         found = _tagged(tags, GPU_TAGS)
         uses.append(GpuUse(uuid, found.get("gpu_bytes"), found.get("gpu_utilization")))
     use = fullest(uses)
-    return machine.names.get(use.uuid, ""), {"gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization,
-                                             "idle_gpu_bytes": machine.idle.get(use.uuid)}
+    return {"gpu": machine.names.get(use.uuid, ""), "gpu_bytes": use.used_bytes, "gpu_utilization": use.utilization,
+            "idle_gpu_bytes": machine.idle.get(use.uuid)}
 
 
 def _load(part: Node) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _tagged(tags: Node, known: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _client(key: str) -> dict[str, str]:
+def _client(key: str) -> dict[str, Any]:
     """What the command line tells of the load generator."""
     return {"scenario": "online" if NETWORKED.search(key) else "", "input": " ".join(SHAPE.findall(key))}
 
@@ -210,7 +210,7 @@ def _remarks(root: Node, points: list[OperatingPoint]) -> Iterator[str]:
     name = source_name(root.path)
     if not points:
         yield f"{name} holds no measurement yet"
-    bare = sum(point.gpu_bytes is None for point in points)
+    bare = sum(point.gpu_bytes is None and point.gpu != "cpu" for point in points)
     if bare:
         yield f"{name}: {bare} of {len(points)} points have no GPU memory (a run without GPU metrics)"
     if any(point.gpu_bytes is not None and point.idle_gpu_bytes is None for point in points):

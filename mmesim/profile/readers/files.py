@@ -1,7 +1,7 @@
 """From files and folders to points: the kind of each file is found from its content, never from its name.
 
-A folder is Model Analyzer's output folder, or any other: what is no measurement in it is passed over. Where it holds a
-checkpoint, the CSV files beside it are left aside, since by default they have only throughput and p99 of the same runs.
+A folder is Model Analyzer's output folder, or any other: what is no measurement in it is passed over. Rows of its CSV
+files that are in its checkpoint too are left aside: by default they have only throughput and p99 of the same runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -70,15 +70,15 @@ def read_points(paths: Sequence[Path], *, given: Given | None = None) -> Importe
 
     Raises InputError with everything that is wrong in any of them.
     """
-    found = [content for content in each(_files(paths), lambda item: _content(*item)) if content]
-    _check_folders(paths, found)
-    contents, remarks = _richest(found)
+    contents = [content for content in each(_files(paths), lambda item: _content(*item)) if content]
+    _check_folders(paths, contents)
     parts = each(_jobs(contents), lambda job: job())
-    readings = sorted((reading for part in parts for reading in part), key=lambda reading: RANKS.index(reading.kind))
+    ranked = sorted((reading for part in parts for reading in part), key=lambda reading: RANKS.index(reading.kind))
+    readings = _without_poorer(ranked, {content.path: content.folder for content in contents})
     points = each(readings, lambda reading: _checked(reading, given or Given()))
     unique, doubles = without_doubles(readings, points)
-    remarks += [remark for reading in readings for remark in reading.remarks]
-    return Imported(unique, list(dict.fromkeys([*remarks, *doubles, *_unsound(unique)])))
+    remarks = [remark for reading in readings for remark in reading.remarks]
+    return Imported(unique, list(dict.fromkeys([*_unfinished(contents), *remarks, *doubles, *_unsound(unique)])))
 
 
 def _files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
@@ -146,17 +146,29 @@ def _check_folders(paths: Sequence[Path], contents: list[_Content]) -> None:
         raise InputError([Problem("holds no measurement", file=str(path), hint=KNOWN) for path in bare])
 
 
-def _richest(contents: list[_Content]) -> tuple[list[_Content], list[str]]:
-    """Without the CSV files of Model Analyzer that lie in one folder with its checkpoint, and a remark on them."""
-    complete = {content.folder for content in contents if content.folder and content.root}
-    poorer = [content for content in contents
-              if content.folder in complete and any(_reader(table) == analyzer_csv.KIND for table in content.tables)]
-    names = ", ".join(content.path.name for content in poorer)
-    remarks = [f"left aside: {names}; the checkpoint has all of it and more"] if poorer else []
-    rest = [content for content in contents if content not in poorer]
-    remarks += [f"{content.path.name}: the last line has no line end; if the file was cut, its last figure is wrong"
-                for content in rest if not content.whole]
-    return rest, remarks
+def _unfinished(contents: list[_Content]) -> list[str]:
+    return [f"{content.path.name}: the last line has no line end; if the file was cut, its last figure is wrong"
+            for content in contents if not content.whole]
+
+
+def _without_poorer(readings: list[Reading], folders: dict[Path, Path | None]) -> list[Reading]:
+    """Without the rows of Model Analyzer's CSV files that are in a checkpoint in the same folder, checkpoints first."""
+    complete = {(folders[reading.path], key) for reading in readings if reading.kind == checkpoint.KIND
+                for key in map(_identity, reading.points) if folders[reading.path]}
+    result = []
+    for reading in readings:
+        rest = [point for point in reading.points if (folders[reading.path], _identity(point)) not in complete]
+        if reading.kind != analyzer_csv.KIND or len(rest) == len(reading.points):
+            result.append(reading)
+            continue
+        left = len(reading.points) - len(rest)
+        remark = f"{reading.path.name}: {left} rows left aside, the checkpoint tells more of them"
+        result.append(replace(reading, points=rest, remarks=[remark, *(reading.remarks if rest else [])]))
+    return result
+
+
+def _identity(point: OperatingPoint) -> tuple[object, ...]:
+    return (point.model, point.variant, point.batch_size, point.concurrency, point.request_rate_rps, point.co_located)
 
 
 def _jobs(contents: list[_Content]) -> Iterator[Callable[[], list[Reading]]]:
@@ -181,9 +193,9 @@ def _reader(table: Table) -> str:
         return perf_csv.KIND
     if report_table.is_report_table(table):
         return report_table.KIND
-    if analyzer_csv.is_analyzer_table(table):
-        return analyzer_csv.KIND
-    return TABLE_KIND if measurements.REQUIRED[1] in table.units else ""
+    if measurements.REQUIRED[1] in table.units:
+        return TABLE_KIND
+    return analyzer_csv.KIND if analyzer_csv.is_analyzer_table(table) else ""
 
 
 def _groups(by_folder: dict[Path, list[Table]]) -> list[list[Table]]:
