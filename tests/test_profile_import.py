@@ -292,6 +292,14 @@ def test_quoted_bulleted_and_wrapped_console_text(tmp_path):
     assert (point.send_recv_s, point.compute_infer_s) == (0.000043, 0.00204)
 
 
+def test_several_runs_in_one_text_keep_their_models_and_batches(tmp_path):
+    text = "".join(f"perf_analyzer -m {model} {batch}\n{SUMMARY.replace('113.2', rate)}"
+                   for model, batch, rate in (("a", "-b 4", "452.8"), ("b", "", "113.0"), ("c", "-b 2", "226.4")))
+    points = _import(tmp_path, text).points
+    assert sorted((point.model, point.batch_size) for point in points) == [("a", 4), ("b", 1), ("c", 2)]
+    assert "batch size is 4, but 8 was given" in _error(tmp_path, text, batch_size=8)
+
+
 def test_request_rates_in_console_text(tmp_path):
     text = SUMMARY.replace("Concurrency: 1,", "Request Rate: 2048.00, throughput:").replace("113.2", "2045.52")
     [point] = _import(tmp_path, text, model="m").points

@@ -77,7 +77,8 @@ class _Console:
     heading: bool = False
     run: list[_Block] = field(default_factory=list)
     """Blocks since the last summary."""
-    points: list[OperatingPoint] = field(default_factory=list)
+    points: dict[bool, list[OperatingPoint]] = field(default_factory=lambda: {True: [], False: []})
+    """By whether the batch size is known."""
     remarks: list[str] = field(default_factory=list)
 
     def take(self, line: int, text: str) -> None:
@@ -102,7 +103,7 @@ class _Console:
             if "throughput_per_s" not in block.fields or "latency_s" not in block.fields:
                 self.remarks.append(f"{self.path.name}: the block at line {block.line} is not whole: left out")
                 continue
-            self.points.append(self._point(block.line, block.fields, _batch_note(block.counts)))
+            self._add(block.line, block.fields, _batch_note(block.counts))
         self.run = []
 
     def _command(self, text: str) -> None:
@@ -127,14 +128,15 @@ class _Console:
                                 "the mean")
             self.heading = True
         known = {block.load for block in self.run if "throughput_per_s" in block.fields}
-        known |= {(point.concurrency, point.request_rate_rps) for point in self.points
+        known |= {(point.concurrency, point.request_rate_rps) for points in self.points.values() for point in points
                   if point.throughput_per_s == fields["throughput_per_s"]}
         if (fields.get("concurrency"), fields.get("request_rate_rps")) not in known:
-            self.points.append(self._point(line, fields, ""))
+            self._add(line, fields, "")
 
-    def _point(self, line: int, fields: dict[str, Any], note: str) -> OperatingPoint:
-        return OperatingPoint(**fields, model=self.model, batch_size=self.batch_size, scenario=self.scenario,
-                              source=source_name(self.path), at=f"line {line}", note=note)
+    def _add(self, line: int, fields: dict[str, Any], note: str) -> None:
+        self.points[self.batch_known].append(OperatingPoint(
+            **fields, model=self.model, batch_size=self.batch_size, scenario=self.scenario,
+            source=source_name(self.path), at=f"line {line}", note=note))
 
     def _detail(self, line: int, text: str, block: _Block) -> None:
         if text.lower().startswith("composing models"):
@@ -167,16 +169,17 @@ class _Console:
         block.fields.setdefault(name, used)  # the use is printed before the total, the first GPU before the others
 
 
-def read_console(path: Path, text: str) -> Reading:
-    """All loads in a console text; model and batch size may be missing. Raises InputError with file, line and value."""
+def read_console(path: Path, text: str) -> list[Reading]:
+    """All loads in a console text, those of unknown batch size apart; the model may be missing. Raises InputError."""
     state = _Console(path)
     for line, joined in _lines(text):
         state.take(line, joined)
     state.close()
-    if not state.points:
+    if not any(state.points.values()):
         raise InputError(Problem("holds no whole measurement of perf_analyzer", file=str(path),
                                  hint="; ".join(state.remarks) or "paste the text from 'Request concurrency' on"))
-    return Reading(path, KIND, state.points, state.remarks, batch_known=state.batch_known)
+    return [Reading(path, KIND, points, state.remarks, batch_known=known)
+            for known, points in state.points.items() if points]
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

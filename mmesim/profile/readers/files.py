@@ -93,7 +93,7 @@ def _files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
         elif path.exists():
             found[path.resolve()] = (path, None)
         else:
-            raise InputError(Problem("no such file or folder", file=str(path)))
+            raise InputError(Problem("no such file or folder", file=str(path), hint="is the path right?"))
     return list(found.values())
 
 
@@ -183,7 +183,7 @@ def _jobs(contents: list[_Content]) -> Iterator[Callable[[], list[Reading]]]:
         together[content.path.parent] += by_kind.pop(analyzer_csv.KIND, [])
         yield from (partial(READERS[kind], tables) for kind, tables in by_kind.items() if kind)
         if content.console_text:
-            yield partial(_read_console, content.path, content.console_text)
+            yield partial(console.read_console, content.path, content.console_text)
     yield from (partial(analyzer_csv.read_analyzer_tables, tables) for tables in _groups(together))
 
 
@@ -208,10 +208,6 @@ def _groups(by_folder: dict[Path, list[Table]]) -> list[list[Table]]:
 
 def _read_checkpoint(root: Node) -> list[Reading]:
     return [checkpoint.read_checkpoint(root)]
-
-
-def _read_console(path: Path, text: str) -> list[Reading]:
-    return [console.read_console(path, text)]
 
 
 def _read_own_tables(tables: list[Table]) -> list[Reading]:

@@ -8,7 +8,7 @@ BACKENDS = {"pytorch_libtorch": "torchscript", "pytorch": "torchscript", "tensor
             "onnxruntime_onnx": "onnxruntime", "tensorflow_savedmodel": "tf savedmodel",
             "tensorflow_graphdef": "tf graphdef"}
 """Triton's `platform` or `backend` -> the profile's `backend`."""
-GPU_KINDS = re.compile(r"\b(A100|A10G|A10|A30|A40|H100|H200|L4|L40S|L40|K80|M60|P100|P4|T4G|T4|V100)\b")
+GPU_KINDS = re.compile(r"\b(A100|A10G|A10|A30|A40|H100|H200|K80|L4|L40|L40S|M60|P100|P4|T4G|T4|V100)\b")
 VARIANT = re.compile(r"(?P<model>.+?)_(?:config_(?:\d+|default)|i\d+)\Z")
 GROUP = re.compile(r"(\d+)\s*[:/]\s*(GPU|CPU|AUTO|MODEL)\Z", re.IGNORECASE)
 
