@@ -157,7 +157,7 @@ def _group(cell: Cell) -> tuple[int, set[str]]:
 
 def _preferred(cell: Cell) -> dict[str, Any]:
     """``[4,8]`` or ``[4 8]``: preferred sizes of the dynamic batcher; ``Enabled`` or ``Disabled`` without any."""
-    words = {"enabled": True, "disabled": False, "[]": True}
+    words = {"enabled": True, "disabled": False, "[]": True, "n/a": None, "none": None}
     if cell.text.lower() in words:
         return {"dynamic_batching": words[cell.text.lower()]}
     sizes = cell.part(re.sub(r"[\s,]+", ",", cell.text.removeprefix("[").removesuffix("]").strip()))
