@@ -5,7 +5,17 @@ from __future__ import annotations
 import typer
 
 from mmesim import __version__
-from mmesim.cli import policies, profile_analyze, profile_import, profile_show, results, run, scenarios, system
+from mmesim.cli import (
+    calibrate,
+    policies,
+    profile_analyze,
+    profile_import,
+    profile_show,
+    results,
+    run,
+    scenarios,
+    system,
+)
 from mmesim.cli.ending import ended
 
 EPILOG = """Start with a packaged example, from any folder:
@@ -36,6 +46,10 @@ PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.prof
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))
 app.add_typer(profile_app, name="profile")
+
+calibrate_app = typer.Typer(no_args_is_help=True, help="What was measured elsewhere, predicted from its beginning.")
+calibrate_app.command("load-test")(ended(calibrate.load_test))
+app.add_typer(calibrate_app, name="calibrate")
 
 
 @app.callback(invoke_without_command=True)

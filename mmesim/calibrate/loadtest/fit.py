@@ -5,20 +5,21 @@ Locust reports now, how many requests of the stretch lie below it (the earlier o
 So an odd beginning is not held against later polls, and each request counts once. Means weigh as much as the eight
 percentiles together; a stretch weighs by its requests.
 
-Two searches are made, from a generator-bound and from a device-bound start; the better one is taken. The same seeds are
-used for every try (common random numbers), which makes the sum of squares a smooth function of the times.
+Several hypotheses are tried: a bottleneck of so many serial processes, for some numbers of them, or the device. A
+search is made for each, from a start of its own, and the one that explains the polls best is taken. All use one seed
+(common random numbers), which makes the sum of squares a smooth function of the times.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.calibrate.loadtest.endpoint import Endpoint, Latencies, LoadTest, Timing
+from mmesim.calibrate.loadtest.endpoint import Latencies, LoadTest, Timing, endpoint
 from mmesim.calibrate.loadtest.locust import QUANTILES
 from mmesim.calibrate.loadtest.tables import Poll, intervals
 
@@ -28,58 +29,76 @@ PERCENTILE_WEIGHT = math.sqrt(2 / len(QUANTILES))
 CV_GUESS, CV_FACTOR = 0.3, 1.5
 """The spread of a request's work is taken to be within this factor of that, unless the polls say more."""
 FLOOR_S = 1e-6
+NEVER_MS = 1e6
+"""Stands for the latency of requests that did not end."""
 BOUNDS = {"client_s": (1e-5, 20.0), "device_s": (1e-5, 5.0), "overhead_s": (2e-3, 10.0), "client_cv": (0.05, 1.5)}
 STEP = 0.012
 """Step of the finite differences: 1.2 % of a logarithm above that of `FLOOR_S`, some 12 %."""
 TRIES = 6
+PROCESSES = (2, 4, 6, 8, 12)
+"""Numbers of serial processes that are tried where it is not given: worker processes of a load generator, or threads of
+a front end, on machines of the usual sizes."""
 _Q = np.array(QUANTILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the bottleneck might be."""
+
+    processes: int
+    device_bound: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """The calibrated times and how well they are known."""
 
+    hypothesis: Hypothesis
     timing: Timing
     relative_error: dict[str, float]
     """Standard error of each field of `timing` as a fraction of it."""
     cost: float
-    """Half the weighted sum of squares."""
-    start: str
-    """generator-bound or device-bound: the search that ended best."""
+    """Half the weighted sum of squares: how badly the polls are explained."""
+
+    @property
+    def limit_rps(self) -> float:
+        """Requests/s that the bottleneck can do at most."""
+        return min(self.hypothesis.processes / self.timing.client_s, 1 / self.timing.device_s)
 
 
-def fit_timing(test: LoadTest, endpoint: Endpoint, polls: Sequence[Poll], seeds: Sequence[int],
-               tick: Callable[[], None] = lambda: None) -> Fitted:
-    """Fit to `polls`; `tick` is called after every run of the simulator."""
-    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        timing = _timing(x)
-        runs = [endpoint.run(timing, seed) for seed in seeds]
-        tick()
-        return np.concatenate([*_stretches(polls, runs), [math.log(timing.client_cv / CV_GUESS) / math.log(CV_FACTOR)]])
-
-    found = [(name, _search(residuals, start)) for name, start in _starts(test, polls).items()]
-    name, best = min(found, key=lambda each: each[1].cost)
-    return Fitted(_timing(best.x), _errors(best), float(best.cost), name)
+def hypotheses(processes: int | None) -> list[Hypothesis]:
+    """All that are tried; `processes`: their number, if it is known."""
+    tried = PROCESSES if processes is None else (processes,)
+    return [*(Hypothesis(n, False) for n in tried), Hypothesis(processes or 6, True)]
 
 
-def _search(residuals: Callable[[NDArray[np.float64]], NDArray[np.float64]], start: Timing):  # type: ignore[no-untyped-def]
+def fit_timing(test: LoadTest, polls: Sequence[Poll], hypothesis: Hypothesis, seed: int) -> Fitted:
+    """The times that explain `polls` best under one hypothesis."""
     from scipy.optimize import least_squares
 
+    test = replace(test, processes=hypothesis.processes)
     bounds = np.array([[_x(bound) for bound in BOUNDS[name]] for name in BOUNDS]).T
+    start = _start(test, polls, hypothesis.device_bound)
     x = np.clip([_x(getattr(start, name)) for name in BOUNDS], bounds[0] + 0.01, bounds[1] - 0.01)
-    return least_squares(residuals, x, bounds=bounds, diff_step=STEP, max_nfev=TRIES, loss="soft_l1", x_scale=1.0,
-                         ftol=3e-3, xtol=1e-3)
+    with endpoint(test, polls[-1].time_s) as simulated:
+        def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            timing = _timing(x)
+            doubt = math.log(timing.client_cv / CV_GUESS) / math.log(CV_FACTOR)
+            return np.concatenate([*_stretches(polls, simulated.run(timing, seed)), [doubt]])
+
+        best = least_squares(residuals, x, bounds=bounds, diff_step=STEP, max_nfev=TRIES, loss="soft_l1", ftol=3e-3,
+                             xtol=1e-3)
+    return Fitted(hypothesis, _timing(best.x), _errors(best), float(best.cost))
 
 
-def _starts(test: LoadTest, polls: Sequence[Poll]) -> dict[str, Timing]:
-    """Guesses: the bottleneck is 60 % busy in the last stretch, and the shortest mean latency is what is needed."""
+def _start(test: LoadTest, polls: Sequence[Poll], device_bound: bool) -> Timing:
+    """A guess: the bottleneck is 60 % busy in the last stretch, and the shortest mean latency is what is needed."""
     begin_s, end_s, requests, _ = intervals(polls)[-1]
     per_request_s = 0.6 * (end_s - begin_s) / requests
     needs_s = min(mean_ms for *_, mean_ms in intervals(polls)) / 1e3
-    guesses = {"generator-bound": (min(test.processes * per_request_s, 0.8 * needs_s), 1e-3),
-               "device-bound": (0.1 * needs_s, per_request_s)}
-    return {name: Timing(client_s, device_s, max(0.2 * needs_s, needs_s - client_s - device_s), CV_GUESS)
-            for name, (client_s, device_s) in guesses.items()}
+    client_s, device_s = (0.1 * needs_s, per_request_s) if device_bound else \
+        (min(test.processes * per_request_s, 0.8 * needs_s), 1e-3)
+    return Timing(client_s, device_s, max(0.2 * needs_s, needs_s - client_s - device_s), CV_GUESS)
 
 
 def _x(value: float) -> float:
@@ -90,15 +109,15 @@ def _timing(x: NDArray[np.float64]) -> Timing:
     return Timing(**dict(zip(BOUNDS, (np.exp(x) * FLOOR_S).tolist(), strict=True)))
 
 
-def _stretches(polls: Sequence[Poll], runs: Sequence[Latencies]) -> list[NDArray[np.float64]]:
+def _stretches(polls: Sequence[Poll], run: Latencies) -> list[NDArray[np.float64]]:
     """Weighted residuals of each stretch."""
     found = []
     for n, (begin_s, end_s, requests, mean_ms) in enumerate(intervals(polls)):
         if n in warming_up(polls):
             continue
-        here = np.sort(np.concatenate([run.latency_ms[(run.end_s > begin_s) & (run.end_s <= end_s)] for run in runs]))
+        here = np.sort(run.latency_ms[(run.end_s > begin_s) & (run.end_s <= end_s)])
         if not len(here):
-            here = np.array([1e6])
+            here = np.array([NEVER_MS])
         at_ms = np.array(polls[n].quantiles_ms)
         below = polls[n].requests * _Q - (polls[n - 1].requests * _known(polls[n - 1], at_ms) if n else 0.0)
         off = (np.searchsorted(here, at_ms) / len(here) - below / requests) / np.sqrt(_Q * (1 - _Q))
