@@ -21,6 +21,11 @@ class ServiceCurve:
         self._seconds = tuple(isotonic(seconds))
         self._slope_s = _last_slope_s(self._batches, self._seconds)
 
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that were measured."""
+        return self._batches
+
     def __call__(self, batch: int) -> float:
         """Seconds of device time for a batch of `batch` items."""
         known, seconds = self._batches, self._seconds
