@@ -85,7 +85,7 @@ def test_a_miss_waits_for_the_controller_and_is_then_held() -> None:
     rows = records(plane)
     assert (rows["latency_ns"] / MS).tolist() == [26, 19, 6]
     assert rows["tier"].tolist() == [Tier.S3, Tier.S3, Tier.GPU]
-    held = rows["reasons_ns"][:, :Reason.HOST_CPU] / MS
+    held = rows["reasons_ns"][:, :Reason.FRONTEND] / MS
     assert held.tolist() == [[10, 4, 1, 5, 1], [0, 2, 1, 5, 1], [0] * 5]
     assert plane.take().endpoint["loading_wait_ns"] == (20 + 8) * MS
 

@@ -9,11 +9,12 @@ no freedom. All arithmetic is integer: time in ns, shares, speeds and relative w
 0. control (SimPy): everything the control plane does at time t is done before the data plane does anything at t;
 1. *station completion*, entity = station number (2·instance = device, 2·instance + 1 = host CPUs); among jobs that end
    at one station at one instant: by (tag, start order);
-2. *batch timer*, entity = row number of the copy;
-3. *deadline* of an invocation, entity = order in which invocations were issued;
-4. *client*: a closed-loop user wakes (entity = user number) or a retry is due (entity = n_users + the invocation's
+2. *front end*: an invocation has been received and decoded, entity = its serial number;
+3. *batch timer*, entity = row number of the copy;
+4. *deadline* of an invocation, entity = order in which invocations were issued;
+5. *client*: a closed-loop user wakes (entity = user number) or a retry is due (entity = n_users + the invocation's
    serial number);
-5. *arrival* of the open workload, in the order given.
+6. *arrival* of the open workload, in the order given.
 
 **Invocation.** Issued at t by an arrival, a user or a retry. `serial` numbers issued invocations 0, 1, 2, … in event
 order (a retry is a new invocation with its own serial). In order: count it; admission; routing.
@@ -39,8 +40,15 @@ order (a retry is a new invocation with its own serial). In order: count it; adm
    copy's `tier`.
 5. READY and ``stalled`` > 0 on the instance: held too (tier stays GPU).
 
-**Held** invocations wait in FIFO order at their copy until `release(instance, model)` sends them, in order, to the host
-stage at that time, or `fail_held` fails them. Their deadline goes on running.
+**Held** invocations wait in FIFO order at their copy until `release(instance, model)` sends them, in order, to the
+front end at that time, or `fail_held` fails them. Their deadline goes on running.
+
+**Front end** (per instance, for all its models). It has `frontend_threads` threads, each of which receives and decodes
+one invocation at a time: demand ``frontend_ns + frontend_per_item_ns·items``; 0 skips the stage and waits for nobody. A
+FIFO in order of sending (served at 4., or released): the first thread to be free takes the first in line, the lowest
+number among threads free at one instant. Decoding takes the demand exactly: the stations neither share with it nor slow
+it down, and `set_speed` does not touch it. At its end (event class 2) the invocation enters the host stage. An
+abandoned invocation keeps its place; one whose instance is lost leaves with all the others, and the threads are free.
 
 **Host stage.** Demand ``cpu_ns + cpu_per_item_ns·items``; 0 skips the stage. A job of weight 65536 on the instance's
 CPU station. On completion the invocation enters the copy's batch queue.
@@ -157,6 +165,9 @@ class ServiceSpec:
     max_queue: int = 0
     queue_timeout_ns: int = 0
     first_inference_ns: int = 0
+    frontend_ns: int = 0
+    """Time of a front-end thread for a request, besides its items."""
+    frontend_per_item_ns: int = 0
     prefetched_batches: int = 0
     """Batches formed ahead while no execution instance is free, at most (Triton: twice instance_count)."""
 
@@ -188,6 +199,8 @@ class PlaneSpec:
     cpu_capacity_q16: int
     """vCPUs of an instance, Q16."""
     interference_q16: int = 0
+    frontend_threads: int = 1
+    """Threads of each instance's front end, 1 to 64."""
     timeout_ns: int = 60_000_000_000
     retry: RetrySpec = field(default_factory=RetrySpec)
     route_seed: int = 0
@@ -229,17 +242,19 @@ class Reason(IntEnum):
     LOAD = 3
     STALL = 4
     """Held for another reason: admission stalled by an unload, or the READY copy not yet dispatched."""
-    HOST_CPU = 5
-    QUEUE = 6
+    FRONTEND = 5
+    """From its sending until a thread of the server's front end has received and decoded it: waiting and demand."""
+    HOST_CPU = 6
+    QUEUE = 7
     """In the batch queue or a formed batch while no execution instance was free."""
-    BATCH_WAIT = 7
+    BATCH_WAIT = 8
     """In the batch queue although one was free: waiting for company (max_queue_delay)."""
-    COMPUTE = 8
+    COMPUTE = 9
     """The batch's own demand."""
-    CONTENTION = 9
+    CONTENTION = 10
     """What sharing the device added to it (actual minus demand)."""
-    OVERHEAD = 10
-    """Network and front end."""
+    OVERHEAD = 11
+    """Network, and what of the front end is the same for every request."""
 
 
 N_TIERS = 3
@@ -335,14 +350,14 @@ class DataPlane(Protocol):
         """The pending invocation of the last MISS ends with this failure."""
 
     def release(self, instance: int, model: int) -> None:
-        """Send the held invocations of a READY, not stalled copy to the host stage, in order."""
+        """Send the held invocations of a READY, not stalled copy to the front end, in order."""
 
     def fail_held(self, instance: int, model: int, failure: Failure) -> None:
         """All invocations held at a copy fail."""
 
     def fail_instance(self, instance: int, failure: Failure) -> None:
-        """Everything sent to an instance fails (order: serial), its stations are cleared, its timers disarmed, its
-        host work dropped without WORK_DONE, its speeds reset; all its outstanding counts become 0."""
+        """Everything sent to an instance fails (order: serial), its stations and front end are cleared, its timers
+        disarmed, its host work dropped without WORK_DONE, its speeds reset; all its outstanding counts become 0."""
 
     def set_speed(self, instance: int, device_q16: int, cpu_q16: int) -> None:
         """Factors of the two stations' speed (Q16, 1..65536)."""

@@ -73,7 +73,8 @@ def fresh(spec: PlaneSpec, table: ResidencyTable, clients: ClosedLoop | None, ro
     return State(
         clock=clock, requests=free_slots(0, room.slots), parts=np.zeros((room.slots, N_REASONS), np.int64),
         lanes=empty_lanes(rows), stations=stations, due=tournament(np.full(len(stations), NEVER_NS)),
-        jobs=np.zeros(len(stations) * room.jobs, ENTRY), timers=np.zeros(rows + 1, ENTRY),
+        jobs=np.zeros(len(stations) * room.jobs, ENTRY), fronts=np.zeros(room.slots, ENTRY),
+        thread_free_ns=np.zeros((table.n_instances, spec.frontend_threads), np.int64), timers=np.zeros(rows + 1, ENTRY),
         clients=np.concatenate([waking, np.zeros(room.slots, ENTRY)]), users=users,
         draws=np.zeros((len(users), BLOCK), DRAW), services=services, service_of=service_of, tables=tables,
         pauses=np.array([0, *map(spec.retry.backoff, range(1, spec.retry.attempts))], np.int64),
@@ -99,7 +100,8 @@ def more_slots(state: State) -> State:
     state.clock["free"] = n
     return state._replace(
         requests=np.concatenate([state.requests, more]), parts=np.concatenate([state.parts, state.parts]),
-        clients=np.concatenate([state.clients, np.zeros(n, ENTRY)]), stops=more_stops(state, 2 * n).stops)
+        clients=np.concatenate([state.clients, np.zeros(n, ENTRY)]),
+        fronts=np.concatenate([state.fronts, np.zeros(n, ENTRY)]), stops=more_stops(state, 2 * n).stops)
 
 
 def more_stops(state: State, n: int) -> State:
@@ -134,6 +136,7 @@ def more_instances(state: State, table: ResidencyTable, cpu_capacity_q16: int, j
         jobs=np.concatenate([state.jobs, np.zeros(2 * new * jobs, ENTRY)]),
         lanes=np.concatenate([state.lanes, empty_lanes(rows - len(state.lanes))]),
         timers=np.concatenate([state.timers, np.zeros(rows + 1 - len(state.timers), ENTRY)]),
+        thread_free_ns=np.pad(state.thread_free_ns, ((0, new), (0, 0))),
         sent=np.concatenate([state.sent, np.zeros(new, INSTANCE_COUNTERS)]))
 
 
@@ -230,6 +233,7 @@ def fresh_clock(spec: PlaneSpec, users: Rows) -> Rows:
     clock["n_models"] = len(spec.services)
     clock["timeout_ns"] = spec.timeout_ns
     clock["interference_q16"] = spec.interference_q16
+    clock["frontend_threads"] = spec.frontend_threads
     clock["record"] = spec.record_requests
     clock["n_users"] = clock["n_clients"] = len(users)
     clock["retry_mask"] = retry_mask(spec.retry)

@@ -19,6 +19,7 @@ def check(plane: KernelPlane) -> None:
     _check_conservation(plane)
     _check_slots(plane.state)
     _check_formed(plane.state)
+    _check_front_ends(plane.state)
     _check_outstanding(plane.state)
     _check_stations(plane.state)
 
@@ -73,10 +74,18 @@ def _check_formed(state: st.State) -> None:
     assert np.all(lanes["formed"] <= services["prefetched_batches"])
 
 
+def _check_front_ends(state: st.State) -> None:
+    """The heap has who is in a front end; a thread is free when the last of them ends at the latest."""
+    entries = state.fronts[:state.clock["n_fronts"][0]]
+    assert sorted(entries["item"]) == np.flatnonzero(state.requests["stage"] == st.FRONT).tolist(), "front ends"
+    free_ns = state.thread_free_ns[state.requests["instance"][entries["item"]]].max(axis=1, initial=0)
+    assert np.all(entries["key"] <= free_ns)
+
+
 def _check_outstanding(state: st.State) -> None:
     """Outstanding of copies, models, instances and endpoint: what was sent and has not left."""
     requests, n_models = state.requests, len(state.models)
-    sent = requests[np.isin(requests["stage"], (st.HELD, st.HOST, st.QUEUED, st.RUNNING))]
+    sent = requests[np.isin(requests["stage"], (st.HELD, st.FRONT, st.HOST, st.QUEUED, st.RUNNING))]
     rows = sent["instance"] * n_models + sent["model"]
     for name, array, where in (("copies", state.copies, rows), ("models", state.models, sent["model"]),
                                ("instances", state.instances, sent["instance"])):

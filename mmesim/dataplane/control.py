@@ -9,6 +9,7 @@ from mmesim.dataplane.api import ONE_Q16
 from mmesim.dataplane.jit import kernel
 from mmesim.dataplane.requests import fail
 from mmesim.dataplane.routing import refuse, release, unhold
+from mmesim.dataplane.serving import clear_front_end
 from mmesim.dataplane.sketch import count_live
 from mmesim.dataplane.state import (
     FAIL_HELD,
@@ -81,6 +82,7 @@ def fail_instance(s: State, instance: int, failure: int, t: int) -> None:
     stops = s.clock["n_stops"][0]
     r = s.requests
     clear_instance(s, instance, t)
+    clear_front_end(s, instance)
     slot = s.clock["oldest"][0]
     while slot != NONE:
         following = r["newer"][slot]

@@ -19,6 +19,7 @@ from mmesim.dataplane.heap import pop
 from mmesim.dataplane.jit import entry, inlined, kernel
 from mmesim.dataplane.requests import abandon, fail, stop, take_slot
 from mmesim.dataplane.routing import ROUTED, issue, route, unhold
+from mmesim.dataplane.serving import decoded
 from mmesim.dataplane.state import (
     ADVANCE,
     BLOCK,
@@ -36,7 +37,7 @@ _HORIZON, _WORK_DONE = np.int64(Stop.HORIZON), np.int64(Stop.WORK_DONE)
 _NOT_READY = np.int64(Failure.MODEL_NOT_READY)
 
 # Classes of events, in their order at one instant.
-STATION, TIMER, DEADLINE, CLIENT, ARRIVAL = range(1, 6)
+STATION, FRONT_END, TIMER, DEADLINE, CLIENT, ARRIVAL = range(1, 7)
 
 
 @entry
@@ -73,6 +74,8 @@ def step(words: NDArray[np.int64], what: int, target: int, first: int, second: i
         clock["now_ns"][0] = t
         if kind == STATION:
             station_event(s, first_station(s), t)
+        elif kind == FRONT_END:
+            decoded(s, t)
         elif kind == TIMER:
             timer_event(s, t)
         elif kind == DEADLINE:
@@ -99,6 +102,8 @@ def upcoming(s: State) -> tuple[int, int]:
     """Class and time of the next event; (ARRIVAL, NEVER_NS) when nothing will happen."""
     clock = s.clock
     kind, t = STATION, s.due[1]
+    if clock["n_fronts"][0] > 0 and s.fronts["key"][0] < t:
+        kind, t = FRONT_END, s.fronts["key"][0]
     if clock["n_timers"][0] > 0:
         fires = next_timer(s)
         if fires < t:
@@ -143,7 +148,7 @@ def drop_timer(s: State) -> None:
 def lacking(s: State, kind: int, t: int) -> int:
     """What the next event might need and is not there; NONE when it can be begun."""
     clock = s.clock
-    if kind not in (STATION, TIMER) and clock["free"][0] == NONE:
+    if kind not in (STATION, FRONT_END, TIMER) and clock["free"][0] == NONE:
         return GROW_SLOTS
     if clock["record"][0] and clock["n_records"][0] + clock["live"][0] + 1 > clock["record_rows"][0]:
         return RECORDS_FULL

@@ -166,7 +166,7 @@ class KernelPlane:
         self._step(st.REJECT, 0, failure)
 
     def release(self, instance: int, model: int) -> None:
-        """Send the held invocations of a READY, not stalled copy to the host stage, in order."""
+        """Send the held invocations of a READY, not stalled copy to the front end, in order."""
         self._ensure_records()
         self._step(st.RELEASE, self.table.row(instance, model))
 

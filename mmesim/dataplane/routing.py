@@ -11,20 +11,20 @@ import numpy as np
 from mmesim.core.lifecycle import Residency
 from mmesim.core.residency import decayed as _decayed
 from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import ONE_Q16, Stop
-from mmesim.dataplane.batching import enqueue
+from mmesim.dataplane.api import ONE_Q16, Reason, Stop
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.pointers import call
 from mmesim.dataplane.requests import expect_deadline, fail
+from mmesim.dataplane.serving import serve
 from mmesim.dataplane.sketch import count_live, split_wait
 from mmesim.dataplane.splitmix import draw
-from mmesim.dataplane.state import ADMIT, ASK_ADMIT, ASK_ROUTE, GROW_STATION, HELD, HOST, PENDING, ROUTE, State
-from mmesim.dataplane.stations import start_job
+from mmesim.dataplane.state import ADMIT, ASK_ADMIT, ASK_ROUTE, GROW_STATION, HELD, PENDING, ROUTE, State
 
 _READY, _GPU = np.int64(Residency.READY), np.int64(Tier.GPU)
 _THROTTLED, _LOAD_FAILED, _LOST = map(np.int64, (Failure.THROTTLED, Failure.LOAD_FAILED, Failure.INSTANCE_LOST))
 _MISS, _WISH = np.int64(Stop.MISS), np.int64(Stop.WISH)
 _ONE_Q16 = np.int64(ONE_Q16)
+_HOST_CPU = int(Reason.HOST_CPU)
 _SEND, _REFUSE = np.int64(-2), np.int64(-3)
 ROUTED = np.int64(NONE)
 """The pending invocation is pending no more."""
@@ -40,7 +40,7 @@ def issue(s: State, slot: int, t: int) -> None:
     clock["serial"][0] += 1
     r["stage"][slot], r["gone"][slot], r["issued_ns"][slot] = PENDING, 0, t
     r["instance"][slot], r["tier"][slot], r["batch_items"][slot] = NONE, NONE, 0
-    for reason in range(5):
+    for reason in range(_HOST_CPU):
         s.parts[slot, reason] = 0
     expect_deadline(s, slot)
     count_live(s, t, 1)
@@ -194,7 +194,7 @@ def send(s: State, slot: int, instance: int, model: int, t: int) -> int:
     ready = copies["state"][row] == _READY
     r["instance"][slot], r["tier"][slot] = instance, _GPU if ready else copies["tier"][row]
     if ready and s.instances["stalled"][instance] <= 0:
-        enter_host(s, slot, t)
+        serve(s, slot, t)
     else:
         hold(s, slot, row)
     return ROUTED
@@ -223,23 +223,9 @@ def unhold(s: State, row: int) -> int:
 
 @kernel
 def release(s: State, row: int, t: int) -> None:
-    """Send the held invocations of a copy to the host stage, in order."""
+    """Send the held invocations of a copy to the front end, in order."""
     slot = unhold(s, row)
     while slot != NONE:
         split_wait(s, slot, row, t)
-        enter_host(s, slot, t)
+        serve(s, slot, t)
         slot = unhold(s, row)
-
-
-@kernel
-def enter_host(s: State, slot: int, t: int) -> None:
-    """An invocation enters the host stage, or passes it by when it asks for nothing there."""
-    r, services = s.requests, s.services
-    service = r["service"][slot]
-    r["host_ns"][slot] = t
-    demand = services["cpu_ns"][service] + services["cpu_per_item_ns"][service] * r["items"][slot]
-    if demand > 0:
-        r["stage"][slot] = HOST
-        start_job(s, 2 * r["instance"][slot] + 1, _ONE_Q16, demand, slot, t)
-    else:
-        enqueue(s, slot, t)

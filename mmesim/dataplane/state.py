@@ -27,7 +27,7 @@ BLOCK = 64
 """Draws of a user kept at a time (:data:`mmesim.workload.types.BLOCK`)."""
 
 # Where an invocation is.
-FREE, PENDING, HELD, HOST, QUEUED, RUNNING, RETRY = range(7)
+FREE, PENDING, HELD, FRONT, HOST, QUEUED, RUNNING, RETRY = range(8)
 
 # What comes next for a pending invocation: may it enter; where does it go.
 ADMIT, ROUTE = range(2)
@@ -56,7 +56,7 @@ REQUEST = np.dtype([
     ("work_q16", np.int64),
     ("issued_ns", np.int64),
     ("first_issued_ns", np.int64),
-    ("host_ns", np.int64),          # entered the host stage
+    ("host_ns", np.int64),          # sent or released; then: entered the host stage
     ("enqueued_ns", np.int64),
     ("full_ns", np.int64),          # the copy's `full_ns` when it entered the queue; from the launch on: time in QUEUE
     ("launched_ns", np.int64),
@@ -97,7 +97,7 @@ STATION = np.dtype([
 
 ENTRY = np.dtype([("key", np.int64), ("tie", np.int64), ("item", np.int64)], align=True)
 """Of a heap. Stations: virtual tag, start order, slot (or ``-1 - token`` of host work). Timers: time, row, unused.
-Clients: time, entity of the contract, slot of a retry."""
+Clients: time, entity of the contract, slot of a retry. Front ends: time of the end, serial, slot."""
 
 SERVICE = np.dtype([                # one row for all models that are served alike
     ("first", np.int64),            # service_ns[1] is tables[first]
@@ -110,7 +110,7 @@ SERVICE = np.dtype([                # one row for all models that are served ali
     ("cpu_ns", np.int64), ("cpu_per_item_ns", np.int64), ("overhead_ns", np.int64),
     ("max_batch", np.int64), ("instance_count", np.int64), ("max_queue_delay_ns", np.int64),
     ("max_queue", np.int64), ("queue_timeout_ns", np.int64), ("first_inference_ns", np.int64),
-    ("prefetched_batches", np.int64),
+    ("frontend_ns", np.int64), ("frontend_per_item_ns", np.int64), ("prefetched_batches", np.int64),
 ], align=True)
 
 USER = np.dtype([
@@ -135,13 +135,14 @@ CLOCK = np.dtype([                  # one row: everything there is one of
     ("wished", np.int64),           # 1: a wish was spoken for it
     ("arrival", np.int64), ("arrivals", np.int64),  # next row of the chunk, rows
     ("exhausted", np.int64),        # 1: no chunk will follow
-    ("n_timers", np.int64), ("n_clients", np.int64),
+    ("n_timers", np.int64), ("n_clients", np.int64), ("n_fronts", np.int64),
     ("first_stop", np.int64), ("n_stops", np.int64),
     ("works", np.int64),            # host work ever started: the next token
     ("n_records", np.int64),
     ("n_slots", np.int64), ("n_stations", np.int64), ("n_leaves", np.int64), ("record_rows", np.int64),
     # constants
     ("n_models", np.int64), ("n_users", np.int64), ("user_items", np.int64), ("timeout_ns", np.int64),
+    ("frontend_threads", np.int64),
     ("interference_q16", np.int64), ("rebase_q16", np.int64), ("record", np.int64),
     ("attempts", np.int64), ("jitter_q16", np.int64), ("retry_mask", np.int64),     # bit f: Failure f is retried
     ("route_seed", np.uint64), ("retry_seed", np.uint64),
@@ -164,6 +165,10 @@ class State(NamedTuple):
     there is none), node n the earlier of 2n and 2n + 1, node 1 the first of all."""
     jobs: Annotated[Rows, ENTRY, 1]
     """The stations' heaps, one after another."""
+    fronts: Annotated[Rows, ENTRY, 1]
+    """Invocations in the front ends of all instances: when a thread has done with each is known when it is sent."""
+    thread_free_ns: Annotated[Rows, np.int64, 2]
+    """(instances, threads): when a front-end thread has done with all that was sent."""
     timers: Annotated[Rows, ENTRY, 1]
     clients: Annotated[Rows, ENTRY, 1]
     users: Annotated[Rows, USER, 1]

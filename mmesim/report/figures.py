@@ -22,7 +22,7 @@ PARTS = (
     ("waiting for models", "amber", (Reason.DOWNLOAD, Reason.EXTRACT, Reason.ROOM, Reason.LOAD, Reason.STALL)),
     ("queueing", "purple", (Reason.QUEUE, Reason.BATCH_WAIT, Reason.CONTENTION)),
     ("compute", "blue", (Reason.COMPUTE,)), ("host CPU", "teal", (Reason.HOST_CPU,)),
-    ("network and front end", "pale", (Reason.OVERHEAD,)))
+    ("network and front end", "pale", (Reason.FRONTEND, Reason.OVERHEAD)))
 """What the reasons come down to, and its colour."""
 _EXCEEDED = {0.5: "p50", 0.1: "p90", 0.01: "p99", 0.001: "p99.9", 1e-4: "p99.99"}
 COLOUR_OF_REASON = {reason: name for _, name, reasons in PARTS for reason in reasons}

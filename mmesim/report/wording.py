@@ -15,7 +15,7 @@ ABSENT = "–"
 REASONS = {
     Reason.DOWNLOAD: "download from S3", Reason.EXTRACT: "extraction",
     Reason.ROOM: "waiting for memory or a load thread", Reason.LOAD: "load into memory",
-    Reason.STALL: "admission stalled",
+    Reason.STALL: "admission stalled", Reason.FRONTEND: "receiving and decoding at the server's front end",
     Reason.HOST_CPU: "host CPU", Reason.QUEUE: "queue", Reason.BATCH_WAIT: "waiting for a batch",
     Reason.COMPUTE: "compute", Reason.CONTENTION: "sharing the device", Reason.OVERHEAD: "network and front end"}
 FAILURES = {

@@ -32,7 +32,7 @@ from mmesim.sim.hub import Hub, later
 from mmesim.sim.instance import Instance
 from mmesim.units import ns
 
-CONTAINER = (Reason.HOST_CPU, Reason.QUEUE, Reason.BATCH_WAIT, Reason.COMPUTE, Reason.CONTENTION)
+CONTAINER = (Reason.FRONTEND, Reason.HOST_CPU, Reason.QUEUE, Reason.BATCH_WAIT, Reason.COMPUTE, Reason.CONTENTION)
 NS_PER_US = 1000
 Values = dict[str, float]
 

@@ -16,10 +16,11 @@ class Kind(IntEnum):
     """Classes of events at one instant, in their order (class 0, control, lives outside)."""
 
     STATION = 1
-    TIMER = 2
-    DEADLINE = 3
-    CLIENT = 4
-    ARRIVAL = 5
+    FRONT_END = 2
+    TIMER = 3
+    DEADLINE = 4
+    CLIENT = 5
+    ARRIVAL = 6
 
 
 class Entry:

@@ -45,6 +45,8 @@ class Service:
     queue_timeout: int = 0
     first_inference: int = 0
     prefetched: int = 0
+    frontend: int = 0
+    frontend_per_item: int = 0
 
     def spec(self, tick_ns: int) -> ServiceSpec:
         """In ns."""
@@ -54,7 +56,8 @@ class Service:
         return ServiceSpec(table, share_q16, self.on_cpu, self.cpu * tick_ns, self.cpu_per_item * tick_ns,
                            self.overhead * tick_ns, self.max_batch, self.instance_count, self.preferred,
                            self.delay * tick_ns, self.max_queue, self.queue_timeout * tick_ns,
-                           self.first_inference * tick_ns, self.prefetched)
+                           self.first_inference * tick_ns, self.frontend * tick_ns,
+                           self.frontend_per_item * tick_ns, self.prefetched)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Case:
     n_instances: int = 1
     cpus_q16: int = 2 * ONE_Q16
     interference_q16: int = 0
+    frontend_threads: int = 1
     timeout: int = 60
     retry: RetrySpec = field(default_factory=RetrySpec)
     routing: int = 0
@@ -115,8 +119,8 @@ class Case:
         """What both planes are built from."""
         specs = [service.spec(self.tick_ns) for service in self.services]
         return PlaneSpec(tuple(specs[which] for which in self.model_service), self.cpus_q16, self.interference_q16,
-                         self.timeout * self.tick_ns, self.retry, route_seed=self.seed, retry_seed=self.seed + 1,
-                         record_requests=True)
+                         self.frontend_threads, self.timeout * self.tick_ns, self.retry, route_seed=self.seed,
+                         retry_seed=self.seed + 1, record_requests=True)
 
     def table(self) -> ResidencyTable:
         """A fresh table, everything serving."""
@@ -186,6 +190,7 @@ SERVICE = {
     "delay": _maybe(st.integers(0, 30), 0), "max_queue": _rarely(st.integers(1, 5), 0),
     "queue_timeout": _rarely(st.integers(1, 20), 0), "first_inference": _maybe(st.integers(1, 6), 0),
     "prefetched": _maybe(st.integers(1, 5), 0), "idle": _maybe(st.integers(1, 4), 0),
+    "frontend": _maybe(st.integers(1, 4), 0), "frontend_per_item": _maybe(st.integers(1, 2), 0),
 }
 
 RETRY = st.builds(
@@ -205,6 +210,7 @@ SCRIPTS = ("take", "stall", "slow", "work", "watch", "fail_held", "exists", "cra
 CASE = {
     "n_instances": st.integers(1, 4), "cpus_q16": st.sampled_from([ONE_Q16, 2 * ONE_Q16, 5 * ONE_Q16]),
     "interference_q16": _maybe(st.sampled_from([3000, 20_000]), 0),
+    "frontend_threads": st.sampled_from([1, 1, 2, 3, 64]),
     "timeout": st.sampled_from([200, 80, 30, 12, 4]), "retry": RETRY,
     "routing": st.integers(0, len(ROUTING) - 1), "blind": _rarely(st.just(True), False),
     "spill": _maybe(st.integers(1, 4), 0), "admit_endpoint": _rarely(st.integers(3, 30), 0),
@@ -260,5 +266,13 @@ FLAVOURS: dict[str, st.SearchStrategy] = {
         {"overhead": st.integers(1, 3), "queue_timeout": _maybe(st.integers(1, 8), 0)},
         {"n_users": st.integers(1, 8), "n_requests": _maybe(st.integers(1, 30), 0), "timeout": st.integers(3, 20),
          "admit_endpoint": _maybe(st.integers(2, 6), 0)}, 4),
+    "server": _cases(
+        {"frontend": st.integers(1, 3), "cpu": _maybe(st.integers(1, 3), 0), "prefetched": st.integers(0, 4),
+         "on_cpu": _NO, "delay": st.integers(0, 6), "max_batch": st.integers(1, 4),
+         "instance_count": st.integers(1, 2)},
+        {"n_users": st.integers(0, 8), "timeout": st.sampled_from([12, 60, 200]), "frontend_threads": st.integers(1, 3),
+         "mean_gap": st.integers(1, 3), "max_items": st.integers(1, 3), "slots": st.integers(2, 4), "warm": _YES,
+         "download": st.integers(0, 3), "load": st.integers(0, 4),
+         "script": _script("crash", "crash", "drain", "stall", "slow", "watch", at_least=1, at_most=5)}, 3),
 }
 """Scenarios by what they have much of: one law for all would seldom bring rare things together."""

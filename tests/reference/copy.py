@@ -10,6 +10,7 @@ from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane.api import Reason, ServiceSpec
 from reference.agenda import Entry, Kind
+from reference.frontend import FrontEnd
 from reference.invocation import Invocation, Stage
 from reference.station import Job, Station
 
@@ -60,6 +61,7 @@ class Copy:
     spec: ServiceSpec
     device: Station
     cpus: Station
+    front: FrontEnd
     held: deque[Invocation] = field(default_factory=deque)
     queue: deque[Invocation] = field(default_factory=deque)
     formed: deque[list[Invocation]] = field(default_factory=deque)
@@ -108,8 +110,18 @@ class Copy:
             self.serve(invocation)
 
     def serve(self, invocation: Invocation) -> None:
-        """Host stage, if the model has one; then the batch queue."""
+        """Front end and host stage, if the model needs them; then the batch queue."""
         invocation.stage = Stage.SERVED
+        invocation.since_ns = self.plane.now_ns
+        demand_ns = self.spec.frontend_ns + self.spec.frontend_per_item_ns * invocation.items
+        if demand_ns == 0:
+            self.enter_host(invocation)
+        else:
+            self.front.receive(invocation, demand_ns, self.enter_host, self.plane.now_ns)
+
+    def enter_host(self, invocation: Invocation) -> None:
+        """It has been decoded."""
+        invocation.spend(Reason.FRONTEND, self.plane.now_ns - invocation.since_ns)
         invocation.since_ns = self.plane.now_ns
         demand_ns = self.spec.cpu_ns + self.spec.cpu_per_item_ns * invocation.items
         if demand_ns == 0:

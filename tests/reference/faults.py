@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from mmesim.dataplane.api import ONE_Q16, Stop, draw
 from reference import tally
 from reference.agenda import Agenda, Kind
 from reference.clients import Clients
+from reference.frontend import FrontEnd
 from reference.invocation import Invocation, Stage
 from reference.plane import ReferencePlane
 from reference.plant import Faults, register
@@ -89,9 +91,68 @@ FAULTS["client before deadline at one instant"] = Agenda, "at", _swapped(Kind.CL
 FAULTS["deadline before timer at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.TIMER)
 
 
+FAULTS["timer before front end at one instant"] = Agenda, "at", _swapped(Kind.TIMER, Kind.FRONT_END)
+FAULTS["front end before completion at one instant"] = Agenda, "at", _swapped(Kind.FRONT_END, Kind.STATION)
+FAULTS["deadline before front end at one instant"] = Agenda, "at", _swapped(Kind.DEADLINE, Kind.FRONT_END)
+
+
 @fault(Agenda, "at")
 def higher_entity_first_at_one_instant(self: Agenda, time_ns: int, kind: Kind, entity: int, action: Any) -> Any:
     return _at(self, time_ns, kind, -entity if kind is Kind.STATION else entity, action)
+
+
+# ---- front end
+
+
+@fault(FrontEnd, "receive")
+def who_comes_last_is_decoded_first(self: FrontEnd, *waiting: Any) -> None:
+    self.line.appendleft(waiting[:3])
+    self.work(waiting[3])
+
+
+@fault(FrontEnd, "work")
+def the_front_end_has_one_thread(self: FrontEnd, now_ns: int) -> None:
+    if self.line and not self.busy:
+        self.take(0, *self.line.popleft(), now_ns)
+
+
+@fault(FrontEnd, "take")
+def what_is_decoded_at_one_instant_goes_on_in_reverse_order(self: FrontEnd, thread: int, invocation: Invocation,
+                                                            demand_ns: int, handler: Any, now_ns: int) -> None:
+    ends_ns = now_ns + demand_ns
+    self.busy[thread] = self.agenda.at(ends_ns, Kind.FRONT_END, -invocation.serial,
+                                       lambda: self.done(thread, invocation, handler, ends_ns))
+
+
+@fault(FrontEnd, "done")
+def the_line_waits_for_the_next_to_come(self: FrontEnd, thread: int, invocation: Invocation, handler: Any,
+                                        now_ns: int) -> None:
+    del self.busy[thread]
+    handler(invocation)
+
+
+@fault(FrontEnd, "clear")
+def the_line_survives_a_crash(self: FrontEnd) -> None:
+    for entry in self.busy.values():
+        entry.cancel()
+    self.busy.clear()
+
+
+@fault(FrontEnd, "clear")
+def threads_that_a_crash_finds_busy_stay_so(self: FrontEnd) -> None:
+    self.line.clear()
+    for entry in self.busy.values():
+        entry.cancel()
+
+
+_expire = ReferencePlane._expire
+
+
+@fault(ReferencePlane, "_expire")
+def an_abandoned_request_leaves_the_line(self: ReferencePlane, invocation: Invocation) -> None:
+    front = self.fronts[invocation.instance]
+    front.line = deque(waiting for waiting in front.line if waiting[0] is not invocation)
+    _expire(self, invocation)
 
 
 # ---- routing and the table

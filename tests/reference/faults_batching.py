@@ -11,6 +11,7 @@ from reference.agenda import Kind
 from reference.copy import Copy, Walk
 from reference.invocation import Invocation, Stage
 from reference.plant import Faults, register
+from reference.station import Job
 
 FAULTS: Faults = {}
 fault = partial(register, FAULTS)
@@ -101,6 +102,15 @@ def all_waiting_is_queueing(self: Copy, batch: list[Invocation]) -> None:
         invocation.spend(Reason.QUEUE, self.plane.now_ns - invocation.since_ns)
         invocation.since_ns = self.plane.now_ns
         invocation.batch_items = sum(one.items for one in batch)
+
+
+@fault(Copy, "enter_host")
+def time_in_the_front_end_is_host_time(self: Copy, invocation: Invocation) -> None:
+    demand_ns = self.spec.cpu_ns + self.spec.cpu_per_item_ns * invocation.items
+    if demand_ns:
+        self.cpus.start(Job(1 << 16, demand_ns, lambda _: self.enqueue(invocation)), self.plane.now_ns)
+    else:
+        self.enqueue(invocation)
 
 
 _serve = Copy.serve

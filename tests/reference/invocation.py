@@ -17,7 +17,7 @@ class Stage(Enum):
 
     PENDING = "not sent yet"
     HELD = "waits at its copy"
-    SERVED = "host stage, batch queue or batch"
+    SERVED = "front end, host stage, batch queue or batch"
     ENDED = "gone"
 
 
@@ -45,7 +45,7 @@ class Invocation:
     tier: int = NONE
     batch_items: int = 0
     since_ns: int = 0
-    """When the stage it is in began (held, host stage, batch queue, batch)."""
+    """When the stage it is in began (held, front end, host stage, batch queue, batch)."""
     full_ns: int = 0
     """`Copy.full_ns` when it entered the batch queue."""
     reasons_ns: list[int] = field(default_factory=lambda: [0] * N_REASONS)

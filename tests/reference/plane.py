@@ -16,6 +16,7 @@ from mmesim.workload.types import ArrivalSource, ClosedLoop
 from reference.agenda import Agenda, Kind
 from reference.clients import Clients, OpenWorkload
 from reference.copy import Copy
+from reference.frontend import FrontEnd
 from reference.invocation import Invocation, Stage
 from reference.station import Job, Station
 from reference.tally import Tally
@@ -40,6 +41,7 @@ class ReferencePlane:
         self.outstanding = 0
         self.devices: list[Station] = []
         self.cpus: list[Station] = []
+        self.fronts: list[FrontEnd] = []
         self.copies: list[list[Copy]] = []
         self.present: list[list[Invocation]] = []
         """Invocations sent to each instance and not finished."""
@@ -64,7 +66,9 @@ class ReferencePlane:
         device.at_ns = cpus.at_ns = self.now_ns
         self.devices.append(device)
         self.cpus.append(cpus)
-        self.copies.append([Copy(self, instance, model, service, device, cpus)
+        front = FrontEnd(self.spec.frontend_threads, self.agenda)
+        self.fronts.append(front)
+        self.copies.append([Copy(self, instance, model, service, device, cpus, front)
                             for model, service in enumerate(self.spec.services)])
         self.present.append([])
 
@@ -277,6 +281,7 @@ class ReferencePlane:
         """See the protocol."""
         for station in (self.devices[instance], self.cpus[instance]):
             station.clear(self.now_ns)
+        self.fronts[instance].clear()
         for copy in self.copies[instance]:
             copy.clear()
         self._works = {token: where for token, where in self._works.items() if where != instance}
