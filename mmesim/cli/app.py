@@ -11,6 +11,7 @@ from mmesim.cli import (
     profile_analyze,
     profile_import,
     profile_show,
+    profile_validate,
     results,
     run,
     scenarios,
@@ -42,7 +43,8 @@ for _name, _command in COMMANDS.items():
 profile_app = typer.Typer(no_args_is_help=True, help="Model profiles: shipped, measured, imported, fitted, validated.")
 PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.profile_show,
                     "analyze": profile_analyze.profile_analyze,
-                    "import": profile_import.profile_import}
+                    "import": profile_import.profile_import,
+                    "validate": profile_validate.profile_validate}
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))
 app.add_typer(profile_app, name="profile")

@@ -13,6 +13,20 @@ QUIET_FOR_S = 1.0
 
 
 @contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """Gives the function to call with the number of steps done, or None when nobody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    with Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
 def simulated_time(what: str, duration_ns: int, *, wanted: bool) -> Iterator[Callable[[int], None] | None]:
     """Gives the function to call with the simulated time (ns), or None when nobody looks."""
     if not wanted or not sys.stderr.isatty():

@@ -1,10 +1,10 @@
 """The timing that explains a few measured points of one server, by least squares over runs of the data plane.
 
-S(b) comes from the points with one request in flight. The rest (:mod:`timing`) is found so that throughput, mean latency
-and, where they are known, the mean times in queue and compute of the *given* loaded points are met. Two points do not
-tell seven numbers apart, so each number has a prior, and a number that the points do not speak of stays at it. Priors
-that depend on the backend are the medians that the development groups of the published points gave (docs/validation.md
-says which groups, and how the others were predicted).
+S(b) comes from the points with one request in flight. The rest (:mod:`timing`) is found so that throughput, mean
+latency and, where they are known, the mean times in queue and compute of the *given* loaded points are met. Two points
+do not tell seven numbers apart, so each number has a prior, and a number that the points do not speak of stays at it.
+Priors that depend on the backend were found on the development groups of the published points (docs/validation.md says
+which groups these are, and how the others were predicted).
 
 What is not a number is tried: batches formed ahead (none, or two for each instance, as newer Triton servers do), and
 front ends of one thread or of sixteen (older load generators have that many). The simplest that explains the points is
@@ -26,7 +26,7 @@ from mmesim.calibrate.serving.timing import Setting, Timing
 from mmesim.profile.points import OperatingPoint
 
 TOLERANCE = 0.05
-"""A throughput or a mean latency that is 5 % off costs 1; queue, compute and the rest that are off by 10 % of it too."""
+"""A throughput or a mean latency that is 5 % off costs 1; queue, compute or the rest off by 10 % of the latency too."""
 EARNED = 10.0
 REQUESTS, ROUNDS = 1500, 12
 """Requests in a run: at least so many, and so many rounds of the closed loop."""

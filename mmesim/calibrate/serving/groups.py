@@ -84,7 +84,7 @@ def _group(key: Sequence[str], rows: Sequence[OperatingPoint]) -> Group:
 
 
 def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: float) -> list[Group]:
-    """One group for each configuration and batch size: its lowest concurrencies are given, the lowest of all as S(b)."""
+    """One group for each configuration and batch size: its lowest concurrencies are given, the lowest as S(b)."""
     settings: dict[tuple[object, ...], list[OperatingPoint]] = {}
     for row in rows:
         if _is_closed_loop(row):

@@ -72,7 +72,8 @@ def judge(group: Group) -> Judged:
     return Judged(group, fit, tuple(_row(group, fit, point, windowed) for point in group.judged))
 
 
-def judge_all(found: Sequence[Group], *, processes: int = -1, done: Callable[[int], None] | None = None) -> list[Judged]:
+def judge_all(found: Sequence[Group], *, processes: int = -1,
+              done: Callable[[int], None] | None = None) -> list[Judged]:
     """Judge every group, side by side over the cores; `done` is told how many are."""
     from joblib import Parallel, delayed
 
@@ -110,6 +111,13 @@ def summary(rows: Iterable[Row]) -> dict[str, Any]:
             "rows": len(errors), "median": float(np.median(abs(errors))), "p90": float(np.quantile(abs(errors), 0.9)),
             "bias": float(np.median(errors))}
     return found
+
+
+def by_regime(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """The summary of each regime that occurs."""
+    rows = list(rows)
+    found = {name: [row for row in rows if row.regime == name] for name in REGIMES}
+    return {name: summary(some) for name, some in found.items() if some}
 
 
 def _ms(seconds: float | None) -> float | None:
