@@ -43,7 +43,8 @@ def profile_analyze(
                                      "--model-control-mode=explicit.")] = "",
     grpc_url: Annotated[str, typer.Option(help="Its gRPC address; default: port 8001 beside --url.")] = "",
     metrics_url: Annotated[str, typer.Option(help="Its metrics; default: port 8002 beside --url.")] = "",
-    gpu: Annotated[str, typer.Option(help="The GPU's name for the profile, if the machine does not tell.")] = "",
+    gpu: Annotated[str, typer.Option(help="What the server computes on: T4 … or cpu; default: as nvidia-smi says. "
+                                     "Needed with --url.")] = "",
     precision: Annotated[str, typer.Option(help="For the profile, e.g. fp16: no server tells it.")] = "",
     example: Annotated[Path | None, typer.Option(help="Write a repository of four small models to try, and end.",
                                                  show_default=False)] = None,
@@ -65,7 +66,7 @@ def profile_analyze(
 
       mmesim profile analyze /opt/models --instances 1,2 --only grid,memory,load
 
-      mmesim profile analyze --url localhost:8000 --models resnet50 --only grid,load
+      mmesim profile analyze --url localhost:8000 --gpu T4 --models resnet50 --only grid,load
     """
     if example is not None:
         from mmesim.calibrate.triton.example import write_example
@@ -79,7 +80,8 @@ def profile_analyze(
         repository=repository, folder=out or Path(f"analyze-{(repository or Path('remote')).resolve().name}"),
         models=_models(repository, url, models), kinds=_kinds(only, skip), runs=runs, window_s=_seconds(window),
         shapes=dict(map(_shape, shape or ())), archives=dict(map(_archive, archive or ())),
-        server_program=triton_server, gpu=gpu, precision=precision, **_urls(url, grpc_url, metrics_url), **options))
+        server_program=triton_server, gpu=gpu, precision=precision, **options,
+        **_urls(url, grpc_url, metrics_url, gpu)))
     _print_plan(plan, as_json) if dry_run else _run(plan, as_json)
 
 
@@ -100,11 +102,11 @@ def _run(plan: Plan, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    named = " ".join(filter(None, (str(plan.settings.repository or ""), f"--out {folder}")))
-    lacking = list(dict.fromkeys(kind for row in rows for kind in row["not measured"]))
+    lacking = ",".join(dict.fromkeys(kind for row in rows for kind in row["not measured"]))
+    repository = plan.settings.repository or "REPOSITORY"
+    rest = f"the rest: mmesim profile analyze {repository} --out {folder} --only {lacking}"
     print_table([{**row, "not measured": ", ".join(row["not measured"])} for row in rows],
-                caption="\n".join([*plan.remarks, *(f"measure it: mmesim profile analyze {named} --only {kind}"
-                                                    for kind in lacking)]))
+                caption="\n".join([*plan.remarks, *([rest] if lacking else [])]))
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
@@ -206,10 +208,12 @@ def _archive(text: str) -> tuple[str, str]:
     return model, address
 
 
-def _urls(url: str, grpc_url: str, metrics_url: str) -> dict[str, str]:
+def _urls(url: str, grpc_url: str, metrics_url: str, gpu: str) -> dict[str, str]:
     """The three addresses of a running server; Triton's own ports where they are not given."""
     if not url:
         return {}
+    if not gpu:
+        raise InputError(Problem("what does the server compute on?", path="--gpu", hint="write --gpu T4, or --gpu cpu"))
     from urllib.parse import urlsplit
     full = url if "//" in url else f"http://{url}"
     host = urlsplit(full).hostname or ""

@@ -77,7 +77,7 @@ def doctor(as_json: Json = False) -> None:
 
     Example:  mmesim doctor
     """
-    rows = [row for check in (_python, _libraries, _kernel, _folder) for row in check()]
+    rows = [row for check in (_python, _libraries, _kernel, _folder, _triton) for row in check()]
     print_json(rows) if as_json else print_table(rows)
     if any(row["state"] == "wrong" for row in rows):
         raise typer.Exit(1)
@@ -127,3 +127,17 @@ def _folder() -> list[dict[str, Any]]:
     writable = os.access(here, os.W_OK)
     return [_row("results", "ok" if writable else "wrong", f"{here}/reports" if writable else f"{here} is read-only: "
                  "run elsewhere, or with --out")]
+
+
+def _triton() -> list[dict[str, Any]]:
+    """The tools of `mmesim profile analyze`; nothing else needs them."""
+    from mmesim.calibrate.triton.tools import INSTALL, find_model_analyzer, find_perf_analyzer, find_server
+    rows = []
+    for name, find in (("tritonserver", find_server), ("perf_analyzer", find_perf_analyzer),
+                       ("model-analyzer", find_model_analyzer)):
+        try:
+            rows.append(_row(name, "ok", str(find())))
+        except InputError as error:
+            what = error.problems[0].message
+            rows.append(_row(name, "ok", f"{what}; only mmesim profile analyze needs it: {INSTALL}"))
+    return rows

@@ -14,13 +14,16 @@ from typing import Any
 
 from mmesim.calibrate.analyze.device import catalog_name
 from mmesim.calibrate.analyze.numbers import SOURCE, numbers_of
-from mmesim.calibrate.analyze.settings import KINDS, AnalyzeSettings
+from mmesim.calibrate.analyze.settings import AnalyzeSettings
 from mmesim.profile import ModelProfile, read_profile
 from mmesim.profile.model import ON_CPU
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers import read_points
 from mmesim.profile.write import profile_yaml
 
+MAIN_FIELD = {"grid": "latency", "load": "load", "memory": "host_bytes", "work": "host_cpu",
+              "slowdown": "load_slowdown", "interference": "interference", "artifact": "artifact_bytes"}
+"""Kind of measurement -> the field of the profile that shows that it was made."""
 HEAD = """\
 # {model} on {device}.
 # Written by mmesim profile analyze; what was not measured is absent.
@@ -69,7 +72,7 @@ def write_profiles(settings: AnalyzeSettings, digests: Mapping[str, str]) -> lis
         path = settings.folder / "profiles" / f"{model}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(profile_text(settings, results, digests.get(model, "")), encoding="utf-8")
-        rows.append(_row(path, read_profile(path), results))
+        rows.append(_row(path, read_profile(path)))
     return rows
 
 
@@ -80,7 +83,7 @@ def profile_text(settings: AnalyzeSettings, results: Results, digest: str) -> st
     device = settings.gpu or catalog_name(machine["gpu"]) or ON_CPU
     backend = config.get("backend") or config.get("platform", "")
     source = (f"mmesim profile analyze, {machine['date']}, Triton {machine['triton']}, Model Analyzer "
-              f"{machine['analyzer']}, on {machine['gpu'] or machine['cpu']}")
+              f"{machine['analyzer']}, on {machine['gpu'] or machine['cpu'] or settings.url}")
     profile = {"name": results.model, "model": results.model, "input": _item(config), "backend": backend,
                "precision": settings.precision or "unknown", "gpu": device, "framework": backend,
                "sources": {SOURCE: source},
@@ -99,14 +102,13 @@ def _item(config: Mapping[str, Any]) -> str:
                      for entry in config["input"])
 
 
-def _row(path: Path, profile: ModelProfile, results: Results) -> dict[str, Any]:
+def _row(path: Path, profile: ModelProfile) -> dict[str, Any]:
     """What was measured, in short."""
-    done = {step.partition("/")[0] for step in results.records}
     file = profile.file
     return {"profile": str(path), "batch 1 ms": round(1e3 * profile.service_s(1), 3) if file.latency else None,
             "load s": round(profile.load_time_s, 3) if profile.load_time_s is not None else None,
             "copy MiB": _mib(profile.gpu_bytes if profile.gpu_bytes else profile.host_bytes),
-            "not measured": [kind for kind in KINDS if kind not in done]}
+            "not measured": [kind for kind, field in MAIN_FIELD.items() if not getattr(file, field)]}
 
 
 def _mib(size_bytes: int | None) -> float | None:

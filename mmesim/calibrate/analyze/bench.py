@@ -19,7 +19,7 @@ from mmesim.calibrate.analyze.settings import AnalyzeSettings, write_scratch_rep
 from mmesim.calibrate.triton.client import Request, TritonClient, TritonError, connected
 from mmesim.calibrate.triton.processes import end_marked
 from mmesim.calibrate.triton.server import TritonServer, running_server
-from mmesim.calibrate.triton.tools import Tools, find_model_analyzer, find_perf_analyzer, find_server
+from mmesim.calibrate.triton.tools import Tools, find_server, find_tools
 from mmesim.errors import InputError, Problem
 
 SETTLE_S = 0.3
@@ -46,8 +46,7 @@ class Bench:
     @cached_property
     def tools(self) -> Tools:
         """The programs. Raises InputError when one is missing."""
-        server = Path() if self.settings.url else find_server(self.settings.server_program)
-        return Tools(server, find_perf_analyzer(), find_model_analyzer())
+        return find_tools(self.settings.server_program, elsewhere=bool(self.settings.url))
 
     @cached_property
     def repository(self) -> Path:

@@ -7,6 +7,7 @@ measures what the running server has.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import yaml
 
 from mmesim.calibrate.analyze.bench import Bench
 from mmesim.calibrate.analyze.device import has_gpu
-from mmesim.calibrate.analyze.settings import AnalyzeSettings
+from mmesim.calibrate.analyze.settings import AnalyzeSettings, digest
 from mmesim.calibrate.triton.processes import started
 from mmesim.calibrate.triton.server import LOCAL, free_ports, tail
 from mmesim.calibrate.triton.tools import Tools
 from mmesim.errors import InputError, Problem
+from mmesim.profile.model import ON_CPU
 
 STABILITY_PERCENT = 15
 SERVER_ONLY_S = 3
@@ -36,7 +38,7 @@ def measure_grid(bench: Bench, model: str) -> dict[str, Any]:
 
     Raises InputError with the end of its log when it fails.
     """
-    folder = bench.settings.folder / "model-analyzer" / model
+    folder = _analyzer_folder(bench.settings, model)
     for name in ("checkpoints", "repository"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     if not bench.settings.url:
@@ -52,16 +54,31 @@ def measure_grid(bench: Bench, model: str) -> dict[str, Any]:
     return {"checkpoint": str(checkpoint.relative_to(bench.settings.folder))}
 
 
+def _analyzer_folder(settings: AnalyzeSettings, model: str) -> Path:
+    """Where Model Analyzer works; one folder for each state of the model's files, since it goes on with what it finds.
+
+    A checkpoint that it was killed in the midst of writing is taken away.
+    """
+    state = digest(settings.model_folder(model))[:8] if settings.repository else "remote"
+    folder = settings.folder / "model-analyzer" / f"{model}-{state}"
+    for checkpoint in folder.glob("checkpoints/*.ckpt"):
+        try:
+            json.loads(checkpoint.read_text(encoding="utf-8"))
+        except ValueError:
+            checkpoint.unlink()
+    return folder
+
+
 def analyzer_config(settings: AnalyzeSettings, tools: Tools, model: str, folder: Path) -> dict[str, Any]:
     """Model Analyzer's configuration file for one model (docs/config.md of triton-inference-server/model_analyzer)."""
-    gpu = has_gpu()
+    gpu = settings.gpu != ON_CPU if settings.url else has_gpu()
     flags = {"measurement-mode": "time_windows", "measurement-interval": round(1e3 * settings.window_s),
              "stability-percentage": STABILITY_PERCENT}
     if settings.shapes:
         flags[_SHAPES] = [f"{name}:{','.join(map(str, shape))}" for name, shape in settings.shapes.items()]
     profiled: dict[str, Any] = {
         "cpu_only": not gpu, "perf_analyzer_flags": flags,
-        "parameters": {"batch_sizes": list(settings.batch_sizes), "concurrency": list(settings.concurrencies)}}
+        "parameters": {"batch_sizes": _possible_sizes(settings, model), "concurrency": list(settings.concurrencies)}}
     if counts := _other_counts(settings, model):
         group = {"kind": "KIND_GPU" if gpu else "KIND_CPU", "count": counts}
         profiled["model_config_parameters"] = {"instance_group": [group]}
@@ -90,16 +107,23 @@ def _remote(settings: AnalyzeSettings) -> dict[str, Any]:
             "triton_grpc_endpoint": settings.grpc_url, "triton_metrics_url": settings.metrics_url}
 
 
+def _possible_sizes(settings: AnalyzeSettings, model: str) -> list[int]:
+    """The batch sizes of the grid that the model's configuration allows, where it says so."""
+    most = _configured(settings, model, r"^\s*max_batch_size\s*:\s*(\d+)")
+    return [size for size in settings.batch_sizes if most is None or size <= max(1, most)] or [1]
+
+
 def _other_counts(settings: AnalyzeSettings, model: str) -> list[int]:
     """Instance counts of the grid besides the model's own, which Model Analyzer measures in any case."""
     if settings.url:
         return []
-    return [count for count in settings.instance_counts if count != _own_count(settings.model_folder(model))]
+    own = _configured(settings, model, r"\binstance_group\b.*?\bcount\s*:\s*(\d+)") or 1
+    return [count for count in settings.instance_counts if count != own]
 
 
-def _own_count(folder: Path) -> int:
-    """Instances in the model's configuration: Triton's default is one."""
-    config = folder / "config.pbtxt"
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    group = re.search(r"instance_group\b.*?\bcount\s*:\s*(\d+)", text, re.DOTALL)
-    return int(group[1]) if group else 1
+def _configured(settings: AnalyzeSettings, model: str, pattern: str) -> int | None:
+    """A number in the model's config.pbtxt; None without such a file or line."""
+    config = settings.model_folder(model) / "config.pbtxt" if settings.repository else None
+    found = re.search(pattern, config.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE) \
+        if config and config.is_file() else None
+    return int(found[1]) if found else None

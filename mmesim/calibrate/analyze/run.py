@@ -86,6 +86,8 @@ def run_plan(plan: Plan, tell: Callable[[Progress], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pace = _Pace(len(plan.steps) - len(left), len(plan.steps))
     with Bench(plan.settings) as bench:
+        if any(step.kind == "grid" for step in left):
+            assert bench.tools  # what is missing is told before hours of work, not after
         for number, step in enumerate(left):
             tell(pace.progress(step.name, left[number:]))
             pace.did(step, _do(bench, step))
@@ -134,7 +136,8 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _machine(bench: Bench) -> Machine:
-    return Machine(*_hardware(), triton=bench.triton_version, analyzer=installed_version("triton-model-analyzer"),
+    hardware = ("", "", "") if bench.settings.url else _hardware()
+    return Machine(*hardware, triton=bench.triton_version, analyzer=installed_version("triton-model-analyzer"),
                    date=datetime.datetime.now(datetime.UTC).date().isoformat())
 
 

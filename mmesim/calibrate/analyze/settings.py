@@ -52,7 +52,7 @@ class AnalyzeSettings:
     grpc_url: str = ""
     metrics_url: str = ""
     gpu: str = ""
-    """The GPU's name for the profile where the machine does not tell."""
+    """The GPU's name, or ``cpu``; empty: the machine tells. A server elsewhere (`url`) does not."""
     precision: str = ""
     """For the profile: nothing on the server tells it."""
 

@@ -40,8 +40,11 @@ class Tools:
     model_analyzer: Path
 
 
-def find_tools(server: Path | None = None) -> Tools:
-    """All three. Raises InputError with everything that is missing, and how to get it."""
+def find_tools(server: Path | None = None, *, elsewhere: bool = False) -> Tools:
+    """All three, but for the server when one runs elsewhere.
+
+    Raises InputError with everything that is missing, and how to get it.
+    """
     problems: list[Problem] = []
 
     def found(look: Callable[[], Path]) -> Path:
@@ -51,7 +54,8 @@ def find_tools(server: Path | None = None) -> Tools:
             problems.extend(error.problems)
             return Path()
 
-    tools = Tools(found(partial(find_server, server)), found(find_perf_analyzer), found(find_model_analyzer))
+    program = Path() if elsewhere else found(partial(find_server, server))
+    tools = Tools(program, found(find_perf_analyzer), found(find_model_analyzer))
     if problems:
         raise InputError(problems)
     return tools
