@@ -23,6 +23,7 @@ from mmesim.core.actions import Action
 from mmesim.core.events import Event
 from mmesim.dataplane.api import DataPlane, Stop, Stopped
 from mmesim.dataplane.plane import KernelPlane
+from mmesim.profile import profile_path
 from mmesim.results.recorder import Recorder
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
@@ -38,12 +39,20 @@ WORKLOADS: list[dict[str, Any]] = [
 FAULTS = [[], [{"use": "instance_crash", "at": "31s", "instance": 0}],
           [{"use": "load_failures", "at": "20s", "for": "15s"}, {"use": "instance_crash", "every": "30s"}]]
 
-SCALING = [[], [{"use": "scheduled", "actions": [{"at": "15s", "min": 3, "max": 3},
-                                                 {"at": "45s", "min": 1, "max": 1}]}]]
+SCALING = [[], [{"use": "scheduled", "actions": [{"at": at, "min": n, "max": n} for at, n in
+                                                 (("15s", 3), ("30s", 1), ("40s", 3), ("55s", 1))]}]]
 
 KINDS = [("ml.g4dn.2xlarge", "bert-base-tensorrt-t4", "resnet50-pytorch-t4"),
          ("ml.c5.2xlarge", "xgboost-cpu", "sklearn-cpu")]
 """Instance type, profile of the big models, profile of the small ones."""
+MEASURED = """
+prefetched_batches: {value: 3, basis: rule, source: test}
+frontend:
+  per_request: {value: 9ms, basis: rule, source: test}
+  per_item: {value: 2ms, basis: rule, source: test}
+"""
+GAP = "gap: {value: 3ms, basis: rule, source: test}\n"
+"""What the shipped profiles do not have."""
 
 scenarios = st.fixed_dictionaries({
     "seed": st.integers(0, 1000), "routing": st.sampled_from(ROUTING), "workload": st.sampled_from(WORKLOADS),
@@ -53,7 +62,8 @@ scenarios = st.fixed_dictionaries({
     "model_cache": st.sampled_from(["enabled", "enabled", "disabled"]), "keep_on_disk": st.booleans(),
     "stalls": st.booleans(), "slowdown": st.sampled_from([1.0, 1.7]), "interference": st.sampled_from([0.0, 0.1]),
     "timeout": st.sampled_from(["60s", "8s"]), "delay": st.sampled_from(["0ms", "20ms"]),
-    "gpu_bytes": st.sampled_from(["1500MiB", "4GiB"])})
+    "gpu_bytes": st.sampled_from(["1500MiB", "4GiB"]), "fields": st.sampled_from(["", MEASURED]),
+    "frontend_threads": st.integers(1, 3)})
 
 
 def scenario(drawn: dict[str, Any]) -> dict[str, Any]:
@@ -61,13 +71,14 @@ def scenario(drawn: dict[str, Any]) -> dict[str, Any]:
     instance_type, big, small = drawn["kind"]
     memory = {"gpu_bytes": drawn["gpu_bytes"]} if "g4dn" in instance_type else {}
     return {
-        "name": "agreement", "seed": drawn["seed"], "duration": "70s",
+        "name": "agreement", "seed": drawn["seed"], "duration": "70s", "profiles": {big: f"{big}.yaml"},
         "endpoint": {
             "instance_type": instance_type, "instances": {"initial": drawn["instances"], "min": 1, "max": 3},
             "routing": drawn["routing"], "admission": drawn["admission"], "autoscaling": drawn["autoscaling"],
             "server": {"model_cache": drawn["model_cache"], "keep_on_disk": drawn["keep_on_disk"],
                        "unload_stalls_admission": drawn["stalls"], "load_slowdown": drawn["slowdown"],
-                       "interference": drawn["interference"], "invocation_timeout": drawn["timeout"],
+                       "interference": drawn["interference"],
+                       "frontend_threads": drawn["frontend_threads"], "invocation_timeout": drawn["timeout"],
                        "first_inference": "30ms"},
             "provisioning": {"time": "6s"}, "metrics": {"period": "10s", "publish_delay": "1s"}},
         "models": [memory | {"profile": big, "count": 8, "name": "big-{i}", "instance_count": 2,
@@ -77,6 +88,14 @@ def scenario(drawn: dict[str, Any]) -> dict[str, Any]:
                     "preferred_batch_sizes": [4, 6]}],
         "workload": drawn["workload"] | {"popularity": {"use": "zipf", "s": 0.7}},
         "faults": drawn["faults"], "checks": {"intended_overload": True}, "output": {"requests": True}}
+
+
+def write_profile(drawn: dict[str, Any], folder: Path) -> None:
+    """The big models' profile beside the scenario, with the drawn fields."""
+    instance_type, name, _ = drawn["kind"]
+    fields = drawn["fields"] + (GAP if drawn["fields"] and "g4dn" in instance_type else "")
+    text = profile_path(name).read_text(encoding="utf-8").replace("sources:", "sources:\n  test: made up")
+    (folder / f"{name}.yaml").write_text(text + fields, encoding="utf-8")
 
 
 class Noted:
@@ -133,6 +152,7 @@ def test_whole_runs_agree(tmp_path: Path) -> None:
     @given(scenarios)
     def check(drawn: dict[str, Any]) -> None:
         path.write_text(yaml.safe_dump(scenario(drawn)))
+        write_profile(drawn, tmp_path)
         expected = run_engine(path, ReferencePlane)
         stops.update(entry.stop for entry in expected if isinstance(entry, Stopped))
         difference = first_difference(expected, run_engine(path, KernelPlane))

@@ -84,10 +84,16 @@ class ModelProfile:
 
     def gpu_share_of(self, batch: int) -> float:
         """The same for a batch of `batch` items, less the gap in which it leaves the device to others."""
+        share = self.gpu_share
+        assert share is not None, f"{self.name} has no gpu_share"
         if self.file.gap is None:
-            return self.gpu_share
+            return share
         service_s = self.service_s(batch)
-        return self.gpu_share * max(LEAST_BUSY, (service_s - self.file.gap.value) / service_s)
+        return share * max(LEAST_BUSY, (service_s - self.file.gap.value) / service_s)
+
+    def device_s(self, batch: int) -> float:
+        """Seconds of the whole device that a batch of `batch` items takes: its time, times its share."""
+        return self.service_s(batch) * self.gpu_share_of(batch)
 
     @property
     def interference_k(self) -> float | None:

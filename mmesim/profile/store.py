@@ -65,6 +65,9 @@ def _contradictions(file: ProfileFile, document: Document) -> Iterator[Problem]:
 def _of_device(file: ProfileFile, document: Document) -> Iterator[Problem]:
     """Memory and vCPUs are those of the device; what is left out was not measured."""
     on_cpu = file.gpu == ON_CPU
+    for name in ("gap", "interference_k"):
+        if on_cpu and getattr(file, name):
+            yield document.problem((name,), "means the GPU, and this model runs on the CPU", "leave it out")
     if on_cpu and file.cpu_cores and not file.cpu_cores.value:
         yield document.problem(("cpu_cores", "value"), "a batch on a CPU takes some vCPUs",
                                "write e.g. 1, or leave it out if nobody measured it")

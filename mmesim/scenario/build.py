@@ -10,6 +10,7 @@ from mmesim.core.types import EndpointSpec, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, draw
 from mmesim.profile import ModelProfile
 from mmesim.scenario.build_models import ModelBuilder
+from mmesim.scenario.endpoint import Server
 from mmesim.scenario.references import resolve
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
@@ -80,11 +81,18 @@ def _endpoint_spec(scenario: Scenario, kind: InstanceType) -> EndpointSpec:
         model_cache=server.model_cache == "enabled", unload_stalls_admission=server.unload_stalls_admission)
 
 
+def _interference(server: Server, models: tuple[BuiltModel, ...]) -> float:
+    """The scenario's, else the largest of the profiles': the device has one."""
+    known = (model.profile.interference_k or 0.0 for model in models)
+    return max(known, default=0.0) if server.interference is None else server.interference
+
+
 def _plane_spec(scenario: Scenario, kind: InstanceType, models: tuple[BuiltModel, ...]) -> PlaneSpec:
     server, retries, seed = scenario.endpoint.server, scenario.workload.retries, scenario.seed
     return PlaneSpec(
         services=tuple(model.service for model in models), cpu_capacity_q16=kind.vcpus * ONE_Q16,
-        interference_q16=round(server.interference * ONE_Q16), timeout_ns=ns(server.invocation_timeout),
+        interference_q16=round(_interference(server, models) * ONE_Q16), frontend_threads=server.frontend_threads,
+        timeout_ns=ns(server.invocation_timeout),
         retry=RetrySpec(retries.attempts, ns(retries.backoff), round(retries.factor * ONE_Q16),
                         round(retries.jitter * ONE_Q16), tuple(retries.on)),
         route_seed=draw(seed, 0, 0), retry_seed=draw(seed, 0, 1), record_requests=scenario.output.requests)

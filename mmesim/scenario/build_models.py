@@ -26,6 +26,14 @@ def service_table_ns(profile: ModelProfile, max_batch: int) -> NDArray[np.int64]
     return np.array([0, *(max(1, ns(profile.service_s(b))) for b in sizes)], np.int64)
 
 
+def device_share_q16(profile: ModelProfile, max_batch: int) -> int | NDArray[np.int64]:
+    """Share of the device that a batch wants: one number, or a table like `service_table_ns` if sizes differ."""
+    if profile.file.gap is None:
+        return round(profile.gpu_share_of(1) * ONE_Q16)
+    sizes = range(1, max_batch + 1 + TABLE_MARGIN)
+    return np.array([0, *(round(profile.gpu_share_of(b) * ONE_Q16) for b in sizes)], np.int64)
+
+
 class ModelBuilder:
     """Builds the models of one scenario; models of a group share one service table."""
 
@@ -51,16 +59,19 @@ class ModelBuilder:
         max_batch = max(1, group.value("max_batch_size"))
         first_item, second_item = profile.host_cpu_s_of(1), profile.host_cpu_s_of(2)
         on_cpu = self.kind.gpu is None
+        front_s, front_item_s = profile.frontend_s_of(0), profile.frontend_s_of(1) - profile.frontend_s_of(0)
         given_s = self.server.first_inference
         first_inference_s = (profile.first_inference_s or 0.0) if given_s is None else given_s
         return ServiceSpec(
             service_ns=service_table_ns(profile, max_batch), on_cpu=on_cpu,
-            share_q16=round((profile.cpu_cores if on_cpu else profile.gpu_share) * ONE_Q16),
+            share_q16=round(profile.cpu_cores * ONE_Q16) if on_cpu else device_share_q16(profile, max_batch),
             cpu_ns=ns(2 * first_item - second_item), cpu_per_item_ns=ns(second_item - first_item),
             overhead_ns=ns(profile.overhead_s + self.server.frontend_overhead), max_batch=max_batch,
             instance_count=group.value("instance_count"), preferred=tuple(group.value("preferred_batch_sizes")),
             max_queue_delay_ns=ns(group.value("max_queue_delay")), max_queue=settings.max_queue_size,
-            queue_timeout_ns=ns(settings.queue_timeout), first_inference_ns=ns(first_inference_s))
+            queue_timeout_ns=ns(settings.queue_timeout), first_inference_ns=ns(first_inference_s),
+            frontend_ns=ns(front_s), frontend_per_item_ns=ns(front_item_s),
+            prefetched_batches=0 if group.has_queue_limits else group.value("prefetched_batches"))
 
     def _spec(self, name: str, group: Group, gpu_bytes: int) -> ModelSpec:
         profile, disk_bytes, artifact_bytes = group.profile, group.value("disk_bytes"), group.value("artifact_bytes")

@@ -64,6 +64,8 @@ class ModelGroup(Settings):
     """Triton's max_queue_delay_microseconds."""
     preferred_batch_sizes: tuple[AtLeastOne, ...] | None = None
     """Triton's preferred_batch_size."""
+    prefetched_batches: Annotated[Count, Field(le=1000)] | None = None
+    """Batches formed while no instance is free, at most; newer Tritons: twice instance_count."""
     max_queue_size: Count = 0
     """Triton's default_queue_policy; 0: no limit."""
     queue_timeout: Duration = 0.0

@@ -49,6 +49,14 @@ class Group:
         given = getattr(self.settings, name)
         return getattr(self.profile, _IN_PROFILE.get(name, name)) if given is None else given
 
+    @property
+    def has_queue_limits(self) -> bool:
+        """Triton forms no batches ahead then: requests must stay in the queue that the limits are about.
+
+        Source: triton-inference-server/core, src/scheduler_utils.cc, `PriorityQueue::SupportPrefetching`.
+        """
+        return bool(self.settings.max_queue_size or self.settings.queue_timeout)
+
 
 @dataclass(frozen=True)
 class References:

@@ -7,7 +7,7 @@ request that never waits. What only a run can show is left to the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import ceil, inf
 
@@ -70,6 +70,9 @@ def _of_batches(scenario: Scenario, found: References) -> Iterator[Problem]:
         if above := [size for size in group.value("preferred_batch_sizes") if size > most]:
             yield Problem(f"{above[0]} is above max_batch_size {most}", path=f"models.{i}.preferred_batch_sizes",
                           hint=f"write sizes up to {most}")
+        if group.settings.prefetched_batches and group.has_queue_limits:
+            yield Problem("has no effect: Triton forms no batches ahead of a queue with a limit or a timeout",
+                          path=f"models.{i}.prefetched_batches", hint="leave it out, or the queue's limits")
 
 
 # Memory and disk -----------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ def _bare_s(scenario: Scenario, group: Group) -> float:
     """Time of a request that waits for nothing and is batched with no other."""
     items, profile = scenario.workload.items, group.profile
     return (profile.service_s(items) + profile.host_cpu_s_of(items) + profile.overhead_s
-            + scenario.endpoint.server.frontend_overhead)
+            + profile.frontend_s_of(items) + scenario.endpoint.server.frontend_overhead)
 
 
 def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float64]) -> Iterator[Problem]:
@@ -177,10 +180,13 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
     instances = scenario.endpoint.instances
     n = instances.max if scenario.endpoint.autoscaling else instances.initial
     items, kind = scenario.workload.items, found.instance_type
-    device = np.array([_best_s_per_item(group) * (group.profile.gpu_share or 0) for group in found.groups]) * items
-    host = np.array([group.profile.host_cpu_s_of(items) + items * _best_s_per_item(group) * group.profile.cpu_cores
-                     for group in found.groups]) / kind.vcpus
-    work = {"GPU": float(rates @ device) if kind.gpu else 0.0, "vCPUs": float(rates @ host)}
+    device = np.array([_least_per_item(group, group.profile.device_s) if kind.gpu else 0.0
+                       for group in found.groups]) * items
+    host = np.array([group.profile.host_cpu_s_of(items) + group.profile.cpu_cores * items *
+                     _least_per_item(group, group.profile.service_s) for group in found.groups]) / kind.vcpus
+    front = np.array([group.profile.frontend_s_of(items) for group in found.groups])
+    work = {"GPU": float(rates @ device), "vCPUs": float(rates @ host),
+            "front end": float(rates @ front) / scenario.endpoint.server.frontend_threads}
     scarce = max(work, key=lambda name: work[name])
     if work[scarce] > n:
         setting = "max" if scenario.endpoint.autoscaling else "initial"
@@ -191,8 +197,8 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
                       "or say checks: {intended_overload: true}")
 
 
-def _best_s_per_item(group: Group) -> float:
-    """Least device time per item over the batch sizes that are possible: S(b) is linear between measured points."""
+def _least_per_item(group: Group, seconds: Callable[[int], float]) -> float:
+    """Least time per item over the batch sizes that are possible: S(b) is linear between measured points."""
     most = max(1, group.value("max_batch_size"))
     sizes = {1, most, *(point.batch for point in group.profile.file.latency.batches if point.batch <= most)}
-    return min(group.profile.service_s(size) / size for size in sizes)
+    return min(seconds(size) / size for size in sizes)
