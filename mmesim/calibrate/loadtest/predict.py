@@ -91,18 +91,30 @@ Tick = Callable[[int, int], None]
 
 def load_test(measured: Sequence[Measured], settings: Settings, tick: Tick = lambda done, total: None) -> list[Result]:
     """Calibrate and predict each model. Raises InputError."""
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
     tests = [_test(each, settings) for each in measured]
     tried = hypotheses(settings.processes)
     jobs = [delayed(fit_timing)(test, each.polls[:settings.calibrate_polls], hypothesis, settings.seed)
             for each, test in zip(measured, tests, strict=True) for hypothesis in tried]
-    fits: list[Fitted] = []
+    fits = _watched(jobs, lambda done: tick(done, len(jobs) + len(tests)))
+    groups = [fits[n * len(tried):(n + 1) * len(tried)] for n in range(len(tests))]
+    firsts = [min(group, key=lambda fitted: fitted.cost) for group in groups]
+    jobs_on = [delayed(fit_timing)(test, each.polls[:settings.calibrate_polls], first.hypothesis, settings.seed,
+                                   first.timing) for each, test, first in zip(measured, tests, firsts, strict=True)]
+    bests = _watched(jobs_on, lambda done: tick(len(jobs) + done, len(jobs) + len(tests)))
+    return [_predicted(*parts, settings) for parts in zip(measured, tests, bests, groups, strict=True)]
+
+
+def _watched(jobs: Sequence[Any], tick: Callable[[int], None]) -> list[Fitted]:
+    """What the jobs give, in their order, worked off on all processors."""
+    from joblib import Parallel
+
+    done: list[Fitted] = []
     for fitted in Parallel(n_jobs=-1, return_as="generator")(jobs):
-        fits.append(fitted)
-        tick(len(fits), len(jobs))
-    return [_predicted(each, test, settings, fits[n * len(tried):(n + 1) * len(tried)])
-            for n, (each, test) in enumerate(zip(measured, tests, strict=True))]
+        done.append(fitted)
+        tick(len(done))
+    return done
 
 
 def _test(measured: Measured, settings: Settings) -> LoadTest:
@@ -119,8 +131,7 @@ def _test(measured: Measured, settings: Settings) -> LoadTest:
     return LoadTest(kind.name, kind.gpu, measured.copies, settings.stages, settings.wait_s, 1, SETUP_S)
 
 
-def _predicted(measured: Measured, test: LoadTest, settings: Settings, tried: Sequence[Fitted]) -> Result:
-    best = min(tried, key=lambda fitted: fitted.cost)
+def _predicted(measured: Measured, test: LoadTest, best: Fitted, tried: Sequence[Fitted], settings: Settings) -> Result:
     with endpoint(replace(test, processes=best.hypothesis.processes), measured.polls[-1].time_s) as simulated:
         runs = [simulated.run(best.timing, settings.seed + n) for n in range(settings.seeds)]
     kind = load_catalog()[test.instance_type]
