@@ -44,6 +44,8 @@ GAP_LOGIT = -1.0
 LAUNCH_FRACTION, COPY_S, FRONTEND_S, NETWORK_S = 0.05, 50e-6, 50e-6, 3e-4
 LOG_SIGMA, GAP_SIGMA, EXCESS_SIGMA, MOST_EXCESS = 1.5, 1.0, 0.25, 0.95
 THREADS, AHEAD_PER_INSTANCE = (1, 16), 2
+LONG_QUEUE = 0.75
+"""Time in queue over time in compute from which batches may have been formed ahead (1/2 is usual, 2 with them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,20 @@ def fit_serving(curve: BatchCurve, setting: Setting, points: Sequence[OperatingP
 def _searches(curve: BatchCurve, setting: Setting, points: Sequence[OperatingPoint], backend: str,
               whole_latency: bool) -> Iterator[tuple[float, _Search]]:
     """(penalty, search) of each hypothesis, the simplest first."""
-    ahead = (0, AHEAD_PER_INSTANCE * setting.instance_count) if setting.instance_count > 1 else (0,)
+    ahead = (0, AHEAD_PER_INSTANCE * setting.instance_count) if _queues_long(setting, points) else (0,)
     for prefetched in ahead:
         for threads in THREADS:
             penalty = EARNED / 2 * ((prefetched > 0) + (threads > 1))
             yield penalty, _Search(curve, setting, points, backend, whole_latency, threads, prefetched)
+
+
+def _queues_long(setting: Setting, points: Sequence[OperatingPoint]) -> bool:
+    """Whether requests wait longer than batches that are formed for free instances would make them.
+
+    A closed loop on n busy instances without batches formed ahead has n batches that run and one that waits.
+    """
+    known = [(p.queue_s, p.compute_s) for p in points if p.queue_s is not None and p.compute_s]
+    return setting.instance_count > 1 and any(queue > LONG_QUEUE * compute for queue, compute in known)
 
 
 class _Search:
