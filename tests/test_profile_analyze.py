@@ -228,7 +228,7 @@ def test_what_was_measured_stands_in_the_profile_and_nothing_else(measured: Anal
     assert (profile.gpu, profile.instance_count, profile.preferred_batch_sizes) == ("T4", 2, (4, 8))
     assert (profile.gpu_bytes, profile.framework_base_bytes, profile.host_bytes) == (110 * MIB, 190 * MIB, 30 * MIB)
     assert (profile.load_time_s, profile.first_inference_s, profile.max_queue_delay_s) == (1.5, 0.5, 0.0005)
-    assert profile.gpu_share == pytest.approx(0.8)
+    assert (profile.gpu_share, profile.interference_k) == (pytest.approx(0.8), 0)
     assert (profile.artifact_bytes, profile.disk_bytes, profile.overhead_s) == (None, None, None)
     assert profile.file.load is not None and profile.file.load.time_cold_cache is None
     assert [one.loads for one in profile.file.load.parallel] == [4]

@@ -51,7 +51,8 @@ def profile_analyze(
     plan = make_plan(AnalyzeSettings(
         repository=repository, folder=out or Path(f"analyze-{(repository or Path('remote')).resolve().name}"),
         models=opt.models(repository, url, models), kinds=opt.kinds(only, skip), runs=runs,
-        window_s=opt.seconds(window), **grid, shapes=dict(map(opt.shape, shape or ())), archives=dict(map(opt.archive, archive or ())),
+        window_s=opt.seconds(window), shapes=dict(map(opt.shape, shape or ())),
+        archives=dict(map(opt.archive, archive or ())), **grid,
         server_program=triton_server, gpu=gpu, precision=precision,
         **opt.urls(url, grpc_url, metrics_url, gpu)))
     _print_plan(plan, as_json) if dry_run else _run(plan, as_json)

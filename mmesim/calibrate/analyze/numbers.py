@@ -25,7 +25,7 @@ def numbers_of(results: Results, config: Mapping[str, Any], device: str) -> dict
     work, alone = _work(results), _alone(results.points, _instances(config))
     return {
         "latency": _latency(results.model, alone), **_batching(config),
-        "gpu_share": None if device == ON_CPU else _share(results),
+        **({} if device == ON_CPU else _share(results)),
         "cpu_cores": _cores(results.model, work) if device == ON_CPU else None,
         "overhead": _overhead(results.model, alone, work, device), "host_cpu": _host_cpu(results.model, work, device),
         **_memory(results, device), **_files(results), "load": _load(results), **_once(results),
@@ -223,12 +223,17 @@ def _interference(results: Results) -> list[dict[str, Any]]:
     return found
 
 
-def _share(results: Results) -> Number | None:
-    """Two copies of share s side by side run at 1/(2s) of their speed alone, if that is below 1."""
-    own = results.result(f"interference/{results.model}+{results.model}")
+def _share(results: Results) -> dict[str, Number]:
+    """Share of the device and k of interference, from two copies side by side at a speed v of one alone.
+
+    The device gives them min(1, 1 / (2 share)) / (1 + k). One number tells one of the two: above 1/2 the share, with
+    k = 0; below it k, with a share of 1.
+    """
+    at = f"interference/{results.model}+{results.model}"
+    own = results.result(at)
     if own is None:
-        return None
+        return {}
     speed = statistics.mean(own["speed"])
-    note = f"two copies side by side each run at {speed:.3g} of the speed of one: share = 1/(2 x speed)"
-    return _known(float(f"{min(1.0, 0.5 / speed):.3g}"), f"interference/{results.model}+{results.model}", note,
-                  "estimated")
+    note = f"two copies side by side each run at {speed:.3g} of the speed of one = min(1, 1/(2 x share)) / (1 + k)"
+    return {"gpu_share": _known(float(f"{min(1.0, 0.5 / speed):.3g}"), at, note, "estimated"),
+            "interference_k": _known(float(f"{max(0.0, 0.5 / speed - 1):.3g}"), at, note, "estimated")}
