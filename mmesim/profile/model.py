@@ -86,10 +86,16 @@ class ModelProfile:
         """The same for a batch of `batch` items, less the gap in which it leaves the device to others."""
         share = self.gpu_share
         assert share is not None, f"{self.name} has no gpu_share"
-        if self.file.gap is None:
+        if not self.has_gap:
             return share
-        service_s = self.service_s(batch)
-        return share * max(LEAST_BUSY, (service_s - self.file.gap.value) / service_s)
+        gap, per_item, service_s = self.file.gap, self.file.gap_per_item, self.service_s(batch)
+        idle_s = (gap.value if gap else 0.0) + batch * (per_item.value if per_item else 0.0)
+        return share * max(LEAST_BUSY, (service_s - idle_s) / service_s)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether the share depends on the size of the batch."""
+        return self.file.gap is not None or self.file.gap_per_item is not None
 
     def device_s(self, batch: int) -> float:
         """Seconds of the whole device that a batch of `batch` items takes: its time, times its share."""
@@ -119,6 +125,12 @@ class ModelProfile:
         """Seconds for which a request with `items` items keeps a thread of the server's front end busy."""
         front = self.file.frontend
         return front.per_request.value + items * front.per_item.value if front else 0.0
+
+    @property
+    def frontend_threads(self) -> int:
+        """Threads of the front end that its times were found with."""
+        front = self.file.frontend
+        return front.threads.value if front and front.threads else 1
 
     @property
     def host_cpu_s(self) -> float:

@@ -94,6 +94,7 @@ class Frontend(Settings):
 
     per_request: KnownDuration
     per_item: KnownDuration
+    threads: KnownCount | None = Field(None, description="as many as the times were found with")
 
 
 class Load(Settings):
@@ -167,6 +168,7 @@ class ProfileFile(Settings):
     max_queue_delay: KnownDuration
     gpu_share: KnownNumber | None = Field(None, description="part of the device a running batch takes: above 0 to 1")
     gap: KnownDuration | None = Field(None, description="part of each batch's time in which the device idles")
+    gap_per_item: KnownDuration | None = Field(None, description="and of each item in it: its copies to the device")
     interference_k: KnownNumber | None = Field(None, description="speed of n batches on one device: 1 / (1 + k·(n-1))")
     prefetched_batches: KnownCountOrZero | None = Field(None, description="formed while no instance is free, at most")
     frontend: Frontend | None = Field(None, description="absent: 0, and no request waits there for another")

@@ -65,7 +65,7 @@ def _contradictions(file: ProfileFile, document: Document) -> Iterator[Problem]:
 def _of_device(file: ProfileFile, document: Document) -> Iterator[Problem]:
     """Memory and vCPUs are those of the device; what is left out was not measured."""
     on_cpu = file.gpu == ON_CPU
-    for name in ("gap", "interference_k"):
+    for name in ("gap", "gap_per_item", "interference_k"):
         if on_cpu and getattr(file, name):
             yield document.problem((name,), "means the GPU, and this model runs on the CPU", "leave it out")
     if on_cpu and file.cpu_cores and not file.cpu_cores.value:

@@ -11,7 +11,7 @@ from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, dra
 from mmesim.profile import ModelProfile
 from mmesim.scenario.build_models import ModelBuilder
 from mmesim.scenario.endpoint import Server
-from mmesim.scenario.references import resolve
+from mmesim.scenario.references import frontend_threads, resolve
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
@@ -91,7 +91,8 @@ def _plane_spec(scenario: Scenario, kind: InstanceType, models: tuple[BuiltModel
     server, retries, seed = scenario.endpoint.server, scenario.workload.retries, scenario.seed
     return PlaneSpec(
         services=tuple(model.service for model in models), cpu_capacity_q16=kind.vcpus * ONE_Q16,
-        interference_q16=round(_interference(server, models) * ONE_Q16), frontend_threads=server.frontend_threads,
+        interference_q16=round(_interference(server, models) * ONE_Q16),
+        frontend_threads=frontend_threads(server, (model.profile for model in models)),
         timeout_ns=ns(server.invocation_timeout),
         retry=RetrySpec(retries.attempts, ns(retries.backoff), round(retries.factor * ONE_Q16),
                         round(retries.jitter * ONE_Q16), tuple(retries.on)),

@@ -28,7 +28,7 @@ def service_table_ns(profile: ModelProfile, max_batch: int) -> NDArray[np.int64]
 
 def device_share_q16(profile: ModelProfile, max_batch: int) -> int | NDArray[np.int64]:
     """Share of the device that a batch wants: one number, or a table like `service_table_ns` if sizes differ."""
-    if profile.file.gap is None:
+    if not profile.has_gap:
         return round(profile.gpu_share_of(1) * ONE_Q16)
     sizes = range(1, max_batch + 1 + TABLE_MARGIN)
     return np.array([0, *(round(profile.gpu_share_of(b) * ONE_Q16) for b in sizes)], np.int64)

@@ -155,8 +155,9 @@ class Server(Settings):
     """Running inference takes so much longer while a load runs on that instance."""
     interference: Annotated[Number, Field(le=100)] | None = None
     """k in speed = 1 / (1 + k·(n-1)) for n batches running on one device; null: the profiles' largest, else 0."""
-    frontend_threads: Annotated[Whole, Field(ge=1, le=64)] = 1
-    """Threads of an instance that receive and decode requests; the profiles say for how long (`frontend`)."""
+    frontend_threads: Annotated[Whole, Field(ge=1, le=64)] | None = None
+    """Threads of an instance that receive and decode requests, for as long as the profiles say (`frontend`); null: the
+    profiles' largest, else 1."""
     frontend_overhead: Duration = 0.005
     """Network and front end, added to each answer besides the profile's own overhead."""
     first_inference: Duration | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -21,7 +21,7 @@ from mmesim.errors import InputError, Problem, alternatives
 from mmesim.policies import registry
 from mmesim.profile import ModelProfile, load_profile, profile_names
 from mmesim.profile.model import ON_CPU
-from mmesim.scenario.endpoint import PolicyRef
+from mmesim.scenario.endpoint import PolicyRef, Server
 from mmesim.scenario.models import MAX_MODELS, ModelGroup
 from mmesim.scenario.needs import missing_numbers
 from mmesim.scenario.schema import Scenario
@@ -56,6 +56,12 @@ class Group:
         Source: triton-inference-server/core, src/scheduler_utils.cc, `PriorityQueue::SupportPrefetching`.
         """
         return bool(self.settings.max_queue_size or self.settings.queue_timeout)
+
+
+def frontend_threads(server: Server, profiles: Iterable[ModelProfile]) -> int:
+    """The scenario's, else the most that a profile's times were found with."""
+    most = max((profile.frontend_threads for profile in profiles), default=1)
+    return most if server.frontend_threads is None else server.frontend_threads
 
 
 @dataclass(frozen=True)

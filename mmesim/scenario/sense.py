@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.errors import InputError, Problem
-from mmesim.scenario.references import Group, References
+from mmesim.scenario.references import Group, References, frontend_threads
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
@@ -185,8 +185,9 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
     host = np.array([group.profile.host_cpu_s_of(items) + group.profile.cpu_cores * items *
                      _least_per_item(group, group.profile.service_s) for group in found.groups]) / kind.vcpus
     front = np.array([group.profile.frontend_s_of(items) for group in found.groups])
+    threads = frontend_threads(scenario.endpoint.server, (group.profile for group in found.groups))
     work = {"GPU": float(rates @ device), "vCPUs": float(rates @ host),
-            "front end": float(rates @ front) / scenario.endpoint.server.frontend_threads}
+            "front end": float(rates @ front) / threads}
     scarce = max(work, key=lambda name: work[name])
     if work[scarce] > n:
         setting = "max" if scenario.endpoint.autoscaling else "initial"
