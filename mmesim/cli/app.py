@@ -9,6 +9,7 @@ from mmesim.cli import (
     calibrate,
     policies,
     profile_analyze,
+    profile_fit,
     profile_import,
     profile_show,
     profile_validate,
@@ -44,6 +45,7 @@ profile_app = typer.Typer(no_args_is_help=True, help="Model profiles: shipped, m
 PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.profile_show,
                     "analyze": profile_analyze.profile_analyze,
                     "import": profile_import.profile_import,
+                    "fit": profile_fit.profile_fit,
                     "validate": profile_validate.profile_validate}
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))
