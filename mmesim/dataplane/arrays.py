@@ -205,15 +205,16 @@ def service_tables(specs: Sequence[ServiceSpec]) -> tuple[Rows, Rows, Rows]:
 
     service_of = np.zeros(len(specs), np.int64)
     for model, spec in enumerate(specs):
-        rest = tuple(int(getattr(spec, name)) for name in SERVICE.names[6:])
         share = spec.share_q16
-        shares, share_key = (share[1:], id(share)) if isinstance(share, np.ndarray) else ([share], share)
+        by_size, above = (share[1:], share[-1]) if isinstance(share, np.ndarray) else ((), share)
+        rest = (int(above), *(int(getattr(spec, name)) for name in SERVICE.names[7:]))
+        share_key = ("share", id(share) if len(by_size) else NONE)
         key = (id(spec.service_ns), spec.preferred, share_key, rest)
         if key not in rows:
             rows[key] = len(known)
             known.append((start(id(spec.service_ns), spec.service_ns[1:]), len(spec.service_ns) - 1,
                           start(spec.preferred, spec.preferred), len(spec.preferred),
-                          start(("share", share_key), shares), len(shares), *rest))
+                          start(share_key, by_size), len(by_size), *rest))
         service_of[model] = rows[key]
     return np.array(known, SERVICE), service_of, np.concatenate([*pieces, np.zeros(1, np.int64)])
 

@@ -25,7 +25,7 @@ _READY, _QUEUE_FULL = np.int64(Residency.READY), np.int64(Failure.QUEUE_FULL)
 def full_ns(s: State, row: int, count: int, t: int) -> int:
     """For how long all execution instances of a copy have been busy until `t`, over its life."""
     lanes = s.lanes
-    now = t - lanes["full_since_ns"][row] if lanes["running"][row] == count else 0
+    now = t - lanes["full_since_ns"][row] if lanes["batches"][row] >= count else 0
     return lanes["full_ns"][row] + now
 
 
@@ -100,9 +100,8 @@ def try_form(s: State, row: int, t: int) -> None:
     lanes, services = s.lanes, s.services
     while lanes["queued"][row] > 0:
         service = s.requests["service"][lanes["head"][row]]
-        running, count = lanes["running"][row], services["instance_count"][service]
-        if (running + lanes["formed"][row] >= count + services["prefetched_batches"][service]
-                or s.copies["state"][row] != _READY):
+        batches, count = lanes["batches"][row], services["instance_count"][service]
+        if batches >= count + services["prefetched_batches"][service] or s.copies["state"][row] != _READY:
             return
         if services["queue_timeout_ns"][service] > 0:
             drop_expired(s, row, services["queue_timeout_ns"][service], t)
@@ -113,10 +112,10 @@ def try_form(s: State, row: int, t: int) -> None:
             arm(s, row, s.requests["enqueued_ns"][lanes["head"][row]] + services["max_queue_delay_ns"][service])
             return
         head = form(s, row, n)
-        if running < count:
+        if batches < count:
             launch(s, row, service, head, t)
         else:
-            put_by(s, row, head)
+            put_by(s, row, head, batches > count)
     lanes["timer_ns"][row] = NEVER_NS
 
 
@@ -129,30 +128,27 @@ def form(s: State, row: int, n: int) -> int:
         last = r["next"][last]
         items += r["items"][last]
     cut(s, row, last, n, items)
+    s.lanes["batches"][row] += 1
     return head
 
 
 @kernel
-def put_by(s: State, row: int, head: int) -> None:
-    """A formed batch waits for an execution instance."""
-    lanes = s.lanes
-    s.requests["behind"][head] = NONE
-    if lanes["formed"][row] == 0:
-        lanes["formed_head"][row] = head
-    else:
-        s.requests["behind"][lanes["formed_tail"][row]] = head
-    lanes["formed_tail"][row] = head
-    lanes["formed"][row] += 1
+def put_by(s: State, row: int, head: int, others: bool) -> None:
+    """A formed batch waits for an execution instance, behind the others that wait: a ring, known by its last."""
+    behind, last = s.requests["behind"], s.lanes["last_formed"]
+    behind[head] = behind[last[row]] if others else head
+    if others:
+        behind[last[row]] = head
+    last[row] = head
 
 
 @kernel
 def launch_formed(s: State, row: int, t: int) -> None:
     """An execution instance takes the oldest formed batch."""
-    r, lanes = s.requests, s.lanes
-    head = lanes["formed_head"][row]
-    lanes["formed_head"][row] = r["behind"][head]
-    lanes["formed"][row] -= 1
-    launch(s, row, r["service"][head], head, t)
+    behind, last = s.requests["behind"], s.lanes["last_formed"][row]
+    head = behind[last]
+    behind[last] = behind[head]
+    launch(s, row, s.requests["service"][head], head, t)
 
 
 @kernel
@@ -160,7 +156,7 @@ def launch(s: State, row: int, service: int, head: int, t: int) -> None:
     """Start a batch on its station."""
     r, lanes, services = s.requests, s.lanes, s.services
     instance, model, count = r["instance"][head], r["model"][head], services["instance_count"][service]
-    full = full_ns(s, row, count, t)
+    full = lanes["full_ns"][row]
     slot, items, work = head, 0, 0
     while slot != NONE:
         items += r["items"][slot]
@@ -177,8 +173,7 @@ def launch(s: State, row: int, service: int, head: int, t: int) -> None:
         lanes["loaded_ns"][row] = s.copies["ready_since_ns"][row]
         demand += services["first_inference_ns"][service]
     r["demand_ns"][head] = demand
-    lanes["running"][row] += 1
-    if lanes["running"][row] == count:
+    if lanes["batches"][row] >= count:
         lanes["full_since_ns"][row] = t
     s.endpoint["batches"][0] += 1
     s.endpoint["batch_items"][0] += items
@@ -216,14 +211,14 @@ def end_batch(s: State, head: int, t: int) -> None:
     row = r["instance"][head] * s.clock["n_models"][0] + r["model"][head]
     count = s.services["instance_count"][r["service"][head]]
     lanes["full_ns"][row] = full_ns(s, row, count, t)
-    lanes["running"][row] -= 1
+    lanes["batches"][row] -= 1
     demand = r["demand_ns"][head]
     slot = head
     while slot != NONE:
         following = r["next"][slot]
         complete(s, slot, t, demand)
         slot = following
-    if lanes["formed"][row] > 0:
+    if lanes["batches"][row] >= count:
         launch_formed(s, row, t)
     try_form(s, row, t)
 

@@ -59,19 +59,28 @@ def _check_slots(state: st.State) -> None:
     assert sorted(retries[retries != NONE].tolist()) == np.flatnonzero(stage == st.RETRY).tolist(), "retries"
 
 
+def _waiting(state: st.State) -> np.ndarray:
+    """Batches of each copy that wait for an execution instance."""
+    counts = state.services["instance_count"][state.service_of]
+    return np.maximum(state.lanes["batches"].reshape(len(state.instances), -1) - counts, 0).ravel()
+
+
 def _formed_heads(state: st.State) -> list[int]:
-    """Heads of the batches that wait for an execution instance."""
-    lanes = state.lanes[state.lanes["formed"] > 0]
-    return [head for first in lanes["formed_head"] for head in _chain(state.requests["behind"], int(first))]
+    """Heads of the batches that wait for an execution instance, copy by copy, the oldest first."""
+    behind, heads, waiting = state.requests["behind"], [], _waiting(state)
+    for row in np.flatnonzero(waiting):
+        at = last = int(state.lanes["last_formed"][row])
+        for _ in range(waiting[row]):
+            at = int(behind[at])
+            heads.append(at)
+        assert at == last, "the ring of formed batches"
+    return heads
 
 
 def _check_formed(state: st.State) -> None:
-    """Batches wait only while all execution instances of their copy run."""
-    heads, lanes = _formed_heads(state), state.lanes[state.lanes["formed"] > 0]
-    services = state.services[state.requests["service"][lanes["formed_head"]]]
-    assert len(heads) == lanes["formed"].sum()
-    assert np.array_equal(lanes["running"], services["instance_count"]), "a batch waits for nothing"
-    assert np.all(lanes["formed"] <= services["prefetched_batches"])
+    """No more batches are formed ahead than may be."""
+    most = state.services["prefetched_batches"][state.service_of]
+    assert np.all(_waiting(state).reshape(len(state.instances), -1) <= most), "batches formed ahead"
 
 
 def _check_front_ends(state: st.State) -> None:
@@ -95,8 +104,9 @@ def _check_outstanding(state: st.State) -> None:
 
 def _share(state: st.State, head: int) -> int:
     """Share that the running batch with this head wants."""
-    service, items = state.services[state.requests["service"][head]], state.requests["batch_items"][head]
-    return int(state.tables[service["shares"] + min(items, service["n_shares"]) - 1])
+    service, items = state.services[state.requests["service"][head]], int(state.requests["batch_items"][head])
+    table = state.tables[service["shares"]:][:service["n_shares"]]
+    return int(table[items - 1] if items <= len(table) else service["share_q16"])
 
 
 def _check_stations(state: st.State) -> None:
@@ -114,7 +124,7 @@ def _check_stations(state: st.State) -> None:
         assert stations["works"][station] == np.count_nonzero(items < 0)
         np.add.at(batches, requests["instance"][heads] * len(state.models) + requests["model"][heads], 1)
         in_service += len(slots) - len(heads) + sum(len(_chain(requests["next"], int(head))) for head in heads)
-    assert np.array_equal(batches, state.lanes["running"])
+    assert np.array_equal(batches, state.lanes["batches"] - _waiting(state)), "a batch waits for nothing"
     assert in_service == np.count_nonzero(np.isin(requests["stage"], (st.HOST, st.RUNNING)))
     due = state.due.reshape(2, -1)
     assert due[0, 1] == due[1].min()

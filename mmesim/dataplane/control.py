@@ -109,5 +109,5 @@ def clear_instance(s: State, instance: int, t: int) -> None:
     for at in range(instance * n_models, (instance + 1) * n_models):
         lanes["held_head"][at] = lanes["head"][at] = NONE
         lanes["queued"][at] = lanes["queued_items"][at] = 0
-        lanes["running"][at] = lanes["formed"][at] = 0
+        lanes["batches"][at] = 0
         lanes["timer_ns"][at] = NEVER_NS

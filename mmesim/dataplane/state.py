@@ -61,16 +61,15 @@ REQUEST = np.dtype([
     ("full_ns", np.int64),          # the copy's `full_ns` when it entered the queue; from the launch on: time in QUEUE
     ("launched_ns", np.int64),
     ("demand_ns", np.int64),        # of the batch it heads
-    ("behind", np.int64),           # head of the batch formed after the one it heads
+    ("behind", np.int64),           # head of the batch formed after the one it heads; of the last one: the first
 ], align=True)
 
 LANE = np.dtype([                   # a copy's FIFOs and batcher
     ("held_head", np.int64), ("held_tail", np.int64),
     ("head", np.int64), ("tail", np.int64),
-    ("formed_head", np.int64), ("formed_tail", np.int64),   # heads of the batches that wait for an execution instance
-    ("formed", np.int64),           # batches that wait
     ("queued", np.int64),           # invocations in the queue
-    ("running", np.int64),          # batches
+    ("batches", np.int64),          # formed and not ended: above instance_count they wait, the others run
+    ("last_formed", np.int64),      # head of the last of those that wait
     ("queued_items", np.int64),
     ("timer_ns", np.int64),         # when the timer fires; NEVER_NS: disarmed
     ("entry_ns", np.int64),         # time of its entry in the heap of timers, at most timer_ns; NEVER_NS: no entry
@@ -104,9 +103,9 @@ SERVICE = np.dtype([                # one row for all models that are served ali
     ("length", np.int64),           # entries
     ("preferred", np.int64),        # preferred sizes are tables[preferred:preferred + n_preferred]
     ("n_preferred", np.int64),
-    ("shares", np.int64),           # share of b items is tables[shares + b - 1], of more than n_shares that of the last
+    ("shares", np.int64),           # share of b items is tables[shares + b - 1] up to n_shares, above share_q16
     ("n_shares", np.int64),
-    ("on_cpu", np.int64),
+    ("share_q16", np.int64), ("on_cpu", np.int64),
     ("cpu_ns", np.int64), ("cpu_per_item_ns", np.int64), ("overhead_ns", np.int64),
     ("max_batch", np.int64), ("instance_count", np.int64), ("max_queue_delay_ns", np.int64),
     ("max_queue", np.int64), ("queue_timeout_ns", np.int64), ("first_inference_ns", np.int64),

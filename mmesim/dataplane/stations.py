@@ -110,4 +110,6 @@ def weight_of(s: State, item: int) -> int:
 def share_of(s: State, service: int, items: int) -> int:
     """Share that a batch of so many items wants."""
     services = s.services
-    return s.tables[services["shares"][service] + min(items, services["n_shares"][service]) - 1]
+    if items > services["n_shares"][service]:
+        return services["share_q16"][service]
+    return s.tables[services["shares"][service] + items - 1]
