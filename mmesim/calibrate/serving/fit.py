@@ -37,12 +37,12 @@ REACH = 3.0
 """No number goes further than so many sigmas from its prior."""
 TRIES = 8
 Z95 = 1.96
-INTERFERENCE = {"tensorrt": 0.5, "onnxruntime+tensorrt": 0.5, "torchscript": 0.1, "tf savedmodel": 0.05}
+INTERFERENCE = {"tensorrt": 0.5, "onnxruntime+tensorrt": 0.5, "torchscript": 0.07, "tf savedmodel": 0.05}
 """By backend: k of two instances of one model on one device. Other backends: `USUAL_INTERFERENCE`."""
 USUAL_INTERFERENCE, INTERFERENCE_SIGMA = 0.2, 0.04
 GAP_LOGIT = -1.0
 LAUNCH_FRACTION, COPY_S, FRONTEND_S, NETWORK_S = 0.05, 50e-6, 50e-6, 3e-4
-LOG_SIGMA, GAP_SIGMA, EXCESS_SIGMA, MOST_EXCESS = 1.5, 1.0, 0.25, 0.95
+LOG_SIGMA, GAP_SIGMA, EXCESS_SIGMA, MOST_EXCESS = 0.8, 1.0, 0.25, 0.95
 THREADS, AHEAD_PER_INSTANCE = (1, 16), 2
 LONG_QUEUE = 0.75
 """Time in queue over time in compute from which batches may have been formed ahead (1/2 is usual, 2 with them)."""

@@ -51,7 +51,9 @@ def closed_loop(timing: Timing, curve: BatchCurve, setting: Setting, concurrency
     spec = PlaneSpec((timing.service(curve, setting),), cpu_capacity_q16=ONE_Q16,
                      interference_q16=round(timing.interference_k * ONE_Q16), timeout_ns=_DAY_NS,
                      frontend_threads=timing.frontend_threads, record_requests=True)
-    plane = KernelPlane(spec, _one_ready_copy(), LeastOutstanding(), Always(), None, _Client(concurrency, seed))
+    round_ns = int(spec.services[0].service_ns[min(concurrency, setting.max_requests)])
+    client = _Client(concurrency, round_ns, seed)
+    plane = KernelPlane(spec, _one_ready_copy(), LeastOutstanding(), Always(), None, client)
     return _observed(_records(plane, requests + requests // SETTLING + concurrency), requests)
 
 
@@ -88,13 +90,17 @@ def _observed(rows: NDArray[np.void], requests: int) -> Observed:
 
 
 class _Client:
-    """Requests for the one model, each at once after an answer; the first ones start a microsecond apart."""
+    """Requests for the one model, each at once after an answer.
+
+    The first ones are spread over a round: were they sent at once, one batch of all but the first would go round for
+    ever, and the first alone.
+    """
 
     items = 1
 
-    def __init__(self, concurrency: int, seed: int) -> None:
+    def __init__(self, concurrency: int, round_ns: int, seed: int) -> None:
         self.n_users = concurrency
-        self.start_ns = np.arange(concurrency, dtype=np.int64) * 1000
+        self.start_ns = np.arange(concurrency, dtype=np.int64) * round_ns // concurrency
         self.stop_ns = np.full(concurrency, NEVER_NS)
         self._work = np.rint(stream(seed, "closed loop").uniform(1 - SPREAD, 1 + SPREAD, _DRAWS * BLOCK) * WORK_ONE)
         self._work = self._work.astype(np.int64).reshape(_DRAWS, BLOCK)

@@ -128,10 +128,10 @@ def _cited(points: Sequence[OperatingPoint]) -> dict[str, str]:
 
 def _configuration(found: ModelFit) -> dict[str, Number]:
     point = (found.group.seen or found.group.alone)[-1]
-    stated, chosen, here = point.max_batch_size, setting(point), _cited([point])
-    largest = max(found.curve.largest, chosen.max_batch_size)
+    chosen, here = setting(point), _cited([point])
+    largest = chosen.max_batch_size if found.fit else max(found.curve.largest, chosen.max_batch_size)
     return {
-        "max_batch_size": known(stated, "published", **here) if stated else
+        "max_batch_size": known(largest, "published", **here) if point.max_batch_size == largest else
         known(largest, "rule", "rule: the largest batch of the measurements"),
         "instance_count": known(chosen.instance_count, "published", **here) if point.instance_count else
         known(1, "rule", DEFAULTS),

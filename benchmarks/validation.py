@@ -1,0 +1,185 @@
+"""Judges fits and load-test calibration on measurements, and writes the tables and figures of docs/validation.md.
+
+    python -m benchmarks.validation DATA [--docs docs]
+
+DATA holds `triton_published/measurements.csv` and `sagemaker_mme_gpu/` (measurements by others, not part of the
+program). Tables are put between the markers of docs/validation.md, figures into docs/validation/. Takes some minutes.
+
+Groups of the published points are of two kinds, by the SHA-256 of their name: *development* groups were looked at while
+the model of a server was made and its priors chosen, *held out* ones were not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmesim.calibrate.loadtest.figure import draw as draw_load_test
+from mmesim.calibrate.loadtest.predict import Result, Settings, load_test
+from mmesim.calibrate.loadtest.tables import read_measurements as read_load_tests
+from mmesim.calibrate.serving.groups import Group, groups
+from mmesim.calibrate.serving.validate import FIGURES, REGIMES, Judged, Row, by_regime, judge_all, summary
+from mmesim.profile.readers import read_measurements
+
+SHOWN = ("rps", "mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")
+AIMS = {"throughput": 0.05, "latency": 0.08}
+
+
+def is_held_out(group: Group) -> bool:
+    """Whether the group was kept from those who made the model."""
+    name = "/".join((group.model, group.backend, group.precision, group.gpu))
+    return int(sha256(name.encode()).hexdigest(), 16) % 2 == 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--docs", type=Path, default=Path(__file__).parent.parent / "docs")
+    given = parser.parse_args(arguments)
+    figures = given.docs / "validation"
+    figures.mkdir(parents=True, exist_ok=True)
+    tables = published(given.data / "triton_published" / "measurements.csv", figures)
+    tables |= load_tests(given.data / "sagemaker_mme_gpu", figures)
+    page = given.docs / "validation.md"
+    page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """The page with what stands between its markers replaced."""
+    for name, table in tables.items():
+        text, n = re.subn(f"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found, table=table:
+                          f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)
+        assert n == 1, name
+    return text
+
+
+# ---- published operating points
+
+
+def published(file: Path, figures: Path) -> dict[str, str]:
+    """Tables of all groups; a figure by regime and the rows as JSON beside it."""
+    started = time.monotonic()
+    judged = judge_all(groups(read_measurements(file)))
+    print(f"published points: {len(judged)} groups in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    held = [one for one in judged if is_held_out(one.group)]
+    rows = {"all": _rows(judged), "held out": _rows(held),
+            "development": _rows(one for one in judged if one not in held)}
+    _scatter(_rows(judged), {one.group.name for one in held}, figures / "published.svg")
+    (figures / "published.json").write_text(json.dumps({
+        "rows": [row.to_dict() for row in rows["all"]], "held_out": sorted(one.group.name for one in held)}, indent=1))
+    return {"published overall": _overall(rows, judged, held), "published regimes": _regimes(rows["all"]),
+            "published groups": _groups(judged)}
+
+
+def _rows(judged: Iterable[Judged]) -> list[Row]:
+    return [row for one in judged for row in one.rows]
+
+
+def _overall(rows: dict[str, list[Row]], judged: list[Judged], held: list[Judged]) -> str:
+    counts = {"all": len(judged), "held out": len(held), "development": len(judged) - len(held)}
+    lines = [("groups", "number of groups", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
+    lines += [(name, counts[name], len(some), *_errors(summary(some))) for name, some in rows.items()]
+    sound = [row for row in rows["all"] if row.point.grade == "A"]
+    lines.append(("all, rows of grade A", len(judged), len(sound), *_errors(summary(sound))))
+    return _table(lines)
+
+
+def _regimes(rows: list[Row]) -> str:
+    lines = [("regime", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
+    return _table([*lines, *((name, found["rows"], *_errors(found)) for name, found in by_regime(rows).items())])
+
+
+def _groups(judged: list[Judged]) -> str:
+    lines = [("group", "", "rows", *(f"{name}: median \\| p90" for name in FIGURES), "threads", "ahead")]
+    for one in sorted(judged, key=lambda one: one.group.name):
+        timing = one.fit.timing
+        lines.append((one.group.name, "held out" if is_held_out(one.group) else "", len(one.rows),
+                      *_errors(summary(one.rows)), timing.frontend_threads, timing.prefetched_batches))
+    return _table(lines)
+
+
+def _errors(found: dict[str, Any]) -> list[str]:
+    return [f"{100 * of['median']:.1f} % \\| {100 * of['p90']:.1f} %" if (of := found[name]) else "–"
+            for name in FIGURES]
+
+
+def _scatter(rows: list[Row], held: set[str], path: Path) -> None:
+    """Predicted over measured mean latency against concurrency, one panel a regime."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "mmesim"
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(REGIMES), figsize=(11, 4), sharey=True)
+    for panel, name in zip(panels, REGIMES, strict=True):
+        here = [row for row in rows if row.regime == name]
+        for mine, label, colour in ((False, "development", "#9aa5b1"), (True, "held out", "#c2410c")):
+            some = [row for row in here if (row.group in held) == mine]
+            panel.plot([row.point.concurrency for row in some], [1 + (row.error("latency") or 0) for row in some], ".",
+                       color=colour, alpha=0.7, markersize=5, label=label)
+        panel.axhline(1, color="black", linewidth=0.8)
+        panel.axhspan(1 - AIMS["latency"], 1 + AIMS["latency"], color="#16a34a", alpha=0.12)
+        panel.set(xscale="log", yscale="log", ylim=(0.4, 2.6), xlabel="requests in flight",
+                  title=f"{name} the knee: {len(here)} rows")
+        panel.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
+        panel.minorticks_off()
+    panels[0].set_ylabel("mean latency, predicted / measured")
+    panels[-1].legend(loc="upper right", frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+# ---- a real multi-model endpoint
+
+
+def load_tests(folder: Path, figures: Path) -> dict[str, str]:
+    """One table for all models and one with every poll."""
+    results = load_test(read_load_tests(folder), Settings())
+    draw_load_test(results, figures / "load-test.svg")
+    return {"load test summary": _load_test_summary(results), "load test polls": _load_test_polls(results)}
+
+
+def _load_test_summary(results: Sequence[Result]) -> str:
+    lines = [("model", "polls judged", *(f"{name}: worst \\| median" for name in SHOWN), "copies that fit: predicted "
+              "\\| measured")]
+    for result in results:
+        memory, judged = result.memory, [row for row in result.polls if not row.used]
+        lines.append((result.measured.model, len(judged), *(_worst(result.errors(name)) for name in SHOWN),
+                      f"{memory.copies} \\| {result.measured.copies}"))
+    return _table(lines)
+
+
+def _worst(errors: Sequence[float]) -> str:
+    worst = max(errors, key=abs)
+    return f"{100 * worst:+.1f} % \\| {100 * float(np.median(np.abs(errors))):.1f} %"
+
+
+def _load_test_polls(results: Sequence[Result]) -> str:
+    lines = [("model", "poll", "users", *(f"{name}: predicted \\| measured" for name in SHOWN))]
+    for result in results:
+        for row in result.polls:
+            beside = (f"{row.predicted[name]:.0f} \\| {row.measured[name]:.0f}" for name in SHOWN)
+            lines.append((result.measured.model, f"{row.poll.number}{' *' if row.used else ''}", row.users, *beside))
+    return _table(lines)
+
+
+def _table(lines: Sequence[Sequence[Any]]) -> str:
+    """Markdown; the first line is the head. Texts to the left, figures to the right."""
+    head, *rest = lines
+    rule = ["---" if isinstance(cell, str) and "|" not in cell else "---:" for cell in (rest[0] if rest else head)]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
