@@ -148,11 +148,12 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_measured_endpoint(shared_data: Path) -> None:
-    """Reached on the published endpoint with the first five memory steps and four polls (seeds 1 to 3): copies exact;
-    worst errors at the seven later polls: requests/s 2.1 % (resnet50) and 1.8 % (bert), mean 2.7 and 6.2 %, p50 10.3
-    and 7.7 %, p95 22.7 (one poll, else below 18) and 18.2 %, p99 26.7 and 25.2 %. The asserted bounds are these and a
-    little room for another processor's rounding."""
-    for result in load_test(read_measurements(shared_data / "sagemaker_mme_gpu"), Settings()):
+    """Reached on the published endpoint with the first five memory steps and four polls, mean of seeds 1 to 3: copies
+    exact; worst errors at the seven later polls: requests/s 1.7 % (resnet50) and 5.0 % (bert), mean 3.8 and 8.2 %, p50
+    11.1 and 15.4 %, p95 22.7 (one poll, else below 18) and 6.1 %, p99 24.0 and 7.1 %. One seed, as here, is quicker and
+    moves these by what the first polls leave open (requests/s up to 8 %, p50 up to 23 %); seed 1: requests/s 2.0 and
+    1.8 %, mean 3.5 and 6.2 %, p50 10.4 and 7.7 %, p95 22.7 and 18.2 %, p99 25.3 and 25.2 %."""
+    for result in load_test(read_measurements(shared_data / "sagemaker_mme_gpu"), Settings(seeds=1)):
         assert result.memory.copies == result.measured.copies
         errors = summary(result)
         worst = {name: abs(each["worst"]) for name, each in errors.items()}
@@ -179,5 +180,5 @@ def test_later_polls_do_not_touch_the_fit(shared_data: Path, tmp_path: Path) -> 
                       "--seeds", "1", "--figure", str(folder / "load-test.svg"), cwd=folder)
         assert done.returncode == 0, done.stderr
         assert "<svg" in (folder / "load-test.svg").read_text()
-        found.append(json.loads(done.stdout)[0]["fit"])
+        found.append(json.loads(done.stdout)[0]["fits"])
     assert found[0] == found[1]

@@ -14,6 +14,7 @@ from mmesim.cli.output import note, print_json, print_table
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from mmesim.calibrate.loadtest.fit import Fitted
     from mmesim.calibrate.loadtest.predict import Comparison, Result, Settings
     from mmesim.workload.types import StageSpec
 
@@ -31,8 +32,8 @@ def load_test(
         min=1, max=1000, help="Serial processes that the users share (Locust's workers); default: fitted.")] = None,
     calibrate_polls: Annotated[int, typer.Option(help="Polls of the load test that the fit may see.")] = 4,
     calibrate_steps: Annotated[int, typer.Option(help="Memory steps that the fit may see.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the fit and of the first prediction.")] = 1,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Simulations of the ramp; their mean is shown.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first calibration.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Calibrations and simulations; their mean is shown.")] = 3,
     figure: Annotated[Path | None, typer.Option(help="Draw measured and predicted to FILE.png or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -118,15 +119,14 @@ def _json(result: Result) -> dict[str, Any]:
     from dataclasses import asdict
 
     from mmesim.calibrate.loadtest.predict import as_rows, summary
-    measured, fitted = result.measured, result.fitted
-    return {
-        "model": measured.model, "engine": measured.engine, "instance_type": result.instance_type,
-        "memory": {**asdict(result.memory), "measured_copies": measured.copies},
-        "fit": {"processes": fitted.hypothesis.processes, "device_bound": fitted.hypothesis.device_bound,
-                "limit_rps": fitted.limit_rps, **asdict(fitted.timing), "relative_error": fitted.relative_error,
-                "tried": [{**asdict(each.hypothesis), "cost": each.cost, "limit_rps": each.limit_rps}
-                          for each in result.tried], "left_out_polls": list(result.warming_up)},
-        "polls": as_rows(result), "summary": summary(result)}
+    measured = result.measured
+    fits = [{**asdict(fitted.hypothesis), **asdict(fitted.timing), "limit_rps": fitted.limit_rps, "cost": fitted.cost,
+             "relative_error": fitted.relative_error,
+             "tried": [{**asdict(each.hypothesis), "cost": each.cost, "limit_rps": each.limit_rps} for each in tried]}
+            for fitted, tried in zip(result.fitted, result.tried, strict=True)]
+    return {"model": measured.model, "engine": measured.engine, "instance_type": result.instance_type,
+            "memory": {**asdict(result.memory), "measured_copies": measured.copies}, "fits": fits,
+            "left_out_polls": list(result.warming_up), "polls": as_rows(result), "summary": summary(result)}
 
 
 def _print(result: Result) -> None:
@@ -148,10 +148,8 @@ def _row(row: Comparison) -> dict[str, Any]:
 
 def _caption(result: Result) -> str:
     from mmesim.calibrate.loadtest.predict import summary
-    from mmesim.units import format_bytes, format_duration
-    fitted, memory, errors = result.fitted, result.memory, summary(result)
-    known = {name: f"{format_duration(getattr(fitted.timing, name))} ± {fitted.relative_error[name]:.0%}"
-             for name in ("client_s", "device_s", "overhead_s")}
+    from mmesim.units import format_bytes
+    memory, errors = result.memory, summary(result)
     worst = ", ".join(f"{figure.removesuffix('_ms')} {errors[figure]['worst']:+.1%} ({errors[figure]['median']:.1%})"
                       for figure in SHOWN if figure in errors)
     left_out = f"; polls {', '.join(map(str, result.warming_up))} left out: slower than later, busier ones" \
@@ -160,7 +158,15 @@ def _caption(result: Result) -> str:
         f"* used for the calibration{left_out}",
         f"copies that fit: predicted {memory.copies} | measured {result.measured.copies} "
         f"(first {format_bytes(memory.first_bytes)}, each further {format_bytes(memory.copy_bytes)})",
-        f"fitted: {fitted.hypothesis.processes} serial processes, {known['client_s']} a request "
-        f"(cv {fitted.timing.client_cv:.2f}); device {known['device_s']}; overhead {known['overhead_s']}; "
-        f"limit {fitted.limit_rps:.0f} requests/s",
+        *map(_fit, result.fitted),
         f"worst (median) error at the polls not used: {worst}"))
+
+
+def _fit(fitted: Fitted) -> str:
+    from mmesim.units import format_duration
+    timing = fitted.timing
+    known = {name: f"{format_duration(getattr(timing, name))} ± {fitted.relative_error[name]:.0%}"
+             for name in ("client_s", "device_s", "overhead_s")}
+    return (f"fitted: {fitted.hypothesis.processes} serial processes, {known['client_s']} a request "
+            f"(cv {timing.client_cv:.2f}); device {known['device_s']}; overhead {known['overhead_s']}; "
+            f"limit {fitted.limit_rps:.0f} requests/s")

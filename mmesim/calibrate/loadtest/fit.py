@@ -6,16 +6,17 @@ So an odd beginning is not held against later polls, and each request counts onc
 percentiles together; a stretch weighs by its requests.
 
 Several hypotheses are tried: a bottleneck of so many serial processes, for some numbers of them, or the device. A
-search is made for each, from a start of its own; the one that explains the polls best is taken, and searched on. All
-use one seed (common random numbers), which makes the sum of squares a smooth function of the times.
+search is made for each, from a start of its own; the one that explains the polls best is taken, and searched on. Each
+search uses one seed throughout (common random numbers), which makes the sum of squares a smooth function of the times.
 
-Where the mechanism comes from. The first four polls of resnet50 say it: mean latency rises from 128 to 155 ms while the
-endpoint goes from 34 to 57 requests/s, half of what it then reaches. A queue that several servers share does not do
-that; queues of their own, of a few serial servers, do. That waiting pieces are taken in random order was learnt from
-later polls (latency under saturation is spread like an exponential, not like first come, first served); so was that
-two passes are better than one. Whose the serial servers are is not settled: encoding a 3 MB image as JSON takes a
-Python process 50 to 90 ms and the benchmark's notebooks start six such processes, which explains resnet50; for bert a boto3
-call takes the same process 1 to 3 ms, not 16, so there they stand for something else between client and GPU.
+Where the mechanism comes from. The first four polls of resnet50 in the SageMaker benchmark say it: mean latency rises
+from 128 to 155 ms while the endpoint goes from 34 to 57 requests/s, half of what it then reaches. A queue that several
+servers share does not do that; queues of their own, of a few serial servers, do. That waiting pieces are taken in
+random order was learnt from later polls (latency under saturation is spread like an exponential, not as under first
+come, first served); so was that two passes are better than one. Whose the serial servers are is not settled: encoding a
+3 MB image as JSON takes a Python process 50 to 90 ms, and the benchmark starts four to six of them, which explains
+resnet50; for bert a boto3 call takes such a process 1 to 3 ms, not 16, so there they stand for something else between
+client and GPU.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ BOUNDS = {"client_s": (1e-5, 20.0), "device_s": (1e-5, 5.0), "overhead_s": (2e-3
 STEP = 0.012
 """Step of the finite differences: 1.2 % of a logarithm above that of `FLOOR_S`, some 12 %."""
 TRIES = 6
-PROCESSES = (2, 4, 6, 8, 12)
-"""Numbers of serial processes that are tried where it is not given: worker processes of a load generator, or threads of
-a front end, on machines of the usual sizes."""
+PROCESSES = (4, 6, 8)
+"""Numbers of serial processes that are tried where it is not given: the load generator's workers by the benchmark's
+default (endpoint_utils.run_load_test) and in its notebooks, and Triton's HTTP threads (--http-thread-count)."""
 _Q = np.array(QUANTILES)
 
 

@@ -1,6 +1,7 @@
 """The whole load test: calibrate on its beginning, simulate all of it, set predicted beside measured.
 
-Nothing of the polls beyond the calibration is used but their times.
+Nothing of the polls beyond the calibration is used but their times. The whole procedure is repeated with several seeds,
+calibration included, and the predictions are averaged: their spread shows what the first polls leave open.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Settings:
     calibrate_steps: int = 5
     seed: int = 1
     seeds: int = 3
-    """Runs of the whole ramp; the prediction is their mean."""
+    """Calibrations, each with a simulation of the whole ramp; the prediction is their mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Comparison:
     measured: dict[str, float]
     predicted: dict[str, float]
     spread: dict[str, float]
-    """Standard deviation of the prediction between seeds."""
+    """Standard deviation of the prediction between calibrations."""
 
     def error(self, figure: str) -> float | None:
         """Predicted over measured, less one; None where nothing was measured."""
@@ -74,8 +75,10 @@ class Result:
     measured: Measured
     instance_type: str
     memory: Memory
-    fitted: Fitted
-    tried: tuple[Fitted, ...]
+    fitted: tuple[Fitted, ...]
+    """One a seed."""
+    tried: tuple[tuple[Fitted, ...], ...]
+    """What it was chosen from, before it was searched on."""
     warming_up: tuple[int, ...]
     """Calibration polls that were left out: something was not warm yet."""
     polls: tuple[Comparison, ...]
@@ -91,27 +94,28 @@ Tick = Callable[[int, int], None]
 
 def load_test(measured: Sequence[Measured], settings: Settings, tick: Tick = lambda done, total: None) -> list[Result]:
     """Calibrate and predict each model. Raises InputError."""
-    from joblib import delayed
-
     tests = [_test(each, settings) for each in measured]
     tried = hypotheses(settings.processes)
-    jobs = [delayed(fit_timing)(test, each.polls[:settings.calibrate_polls], hypothesis, settings.seed)
-            for each, test in zip(measured, tests, strict=True) for hypothesis in tried]
-    fits = _watched(jobs, lambda done: tick(done, len(jobs) + len(tests)))
-    groups = [fits[n * len(tried):(n + 1) * len(tried)] for n in range(len(tests))]
+    known = [(test, each.polls[:settings.calibrate_polls]) for each, test in zip(measured, tests, strict=True)]
+    cases = [(*case, settings.seed + n) for case in known for n in range(settings.seeds)]
+    steps = len(cases) * (len(tried) + 1)
+    fits = _searched([(test, polls, hypothesis, seed) for test, polls, seed in cases for hypothesis in tried],
+                     lambda done: tick(done, steps))
+    groups = [tuple(fits[n:n + len(tried)]) for n in range(0, len(fits), len(tried))]
     firsts = [min(group, key=lambda fitted: fitted.cost) for group in groups]
-    jobs_on = [delayed(fit_timing)(test, each.polls[:settings.calibrate_polls], first.hypothesis, settings.seed,
-                                   first.timing) for each, test, first in zip(measured, tests, firsts, strict=True)]
-    bests = _watched(jobs_on, lambda done: tick(len(jobs) + done, len(jobs) + len(tests)))
-    return [_predicted(*parts, settings) for parts in zip(measured, tests, bests, groups, strict=True)]
+    bests = _searched([(test, polls, first.hypothesis, seed, first.timing)
+                       for (test, polls, seed), first in zip(cases, firsts, strict=True)],
+                      lambda done: tick(len(fits) + done, steps))
+    return [_predicted(each, test, settings, bests[n:n + settings.seeds], groups[n:n + settings.seeds])
+            for n, each, test in zip(range(0, len(cases), settings.seeds), measured, tests, strict=True)]
 
 
-def _watched(jobs: Sequence[Any], tick: Callable[[int], None]) -> list[Fitted]:
-    """What the jobs give, in their order, worked off on all processors."""
-    from joblib import Parallel
+def _searched(searches: Sequence[tuple[Any, ...]], tick: Callable[[int], None]) -> list[Fitted]:
+    """`fit_timing` of each, in their order, worked off on all processors."""
+    from joblib import Parallel, delayed
 
     done: list[Fitted] = []
-    for fitted in Parallel(n_jobs=-1, return_as="generator")(jobs):
+    for fitted in Parallel(n_jobs=-1, return_as="generator")(delayed(fit_timing)(*search) for search in searches):
         done.append(fitted)
         tick(len(done))
     return done
@@ -131,14 +135,20 @@ def _test(measured: Measured, settings: Settings) -> LoadTest:
     return LoadTest(kind.name, kind.gpu, measured.copies, settings.stages, settings.wait_s, 1, SETUP_S)
 
 
-def _predicted(measured: Measured, test: LoadTest, best: Fitted, tried: Sequence[Fitted], settings: Settings) -> Result:
-    with endpoint(replace(test, processes=best.hypothesis.processes), measured.polls[-1].time_s) as simulated:
-        runs = [simulated.run(best.timing, settings.seed + n) for n in range(settings.seeds)]
-    kind = load_catalog()[test.instance_type]
+def _predicted(measured: Measured, test: LoadTest, settings: Settings, fitted: Sequence[Fitted],
+               tried: Sequence[tuple[Fitted, ...]]) -> Result:
+    runs = [_run(replace(test, processes=each.hypothesis.processes), each, measured.polls[-1].time_s, settings.seed + n)
+            for n, each in enumerate(fitted)]
+    memory = calibrate_memory(measured.memory_pct[:settings.calibrate_steps], measured.engine,
+                              load_catalog()[test.instance_type])
     used = measured.polls[:settings.calibrate_polls]
-    memory = calibrate_memory(measured.memory_pct[:settings.calibrate_steps], measured.engine, kind)
-    return Result(measured, kind.name, memory, best, tuple(tried), tuple(warming_up(used)),
+    return Result(measured, test.instance_type, memory, tuple(fitted), tuple(tried), tuple(warming_up(used)),
                   tuple(_compared(poll, n < len(used), settings, runs) for n, poll in enumerate(measured.polls)))
+
+
+def _run(test: LoadTest, fitted: Fitted, until_s: float, seed: int) -> Latencies:
+    with endpoint(test, until_s) as simulated:
+        return simulated.run(fitted.timing, seed)
 
 
 def _compared(poll: Poll, used: bool, settings: Settings, runs: Sequence[Latencies]) -> Comparison:
