@@ -33,16 +33,18 @@ def busy_world(room: Room = ROOM, chunk: int = 1000, blind: bool = False) -> Ker
     rng = np.random.default_rng(5)
     preferred = ((), (2,), (2, 3))
     services = [service(1.4, 2, 2.5, max_batch=4, max_queue_delay_ms=m % 3, preferred=preferred[m % 3],
-                        cpu_ms=(0, 0.4)[m % 2], share_q16=30_000 + 5000 * m, max_queue=6, instance_count=1 + m % 2,
-                        queue_timeout_ms=(0, 20)[m % 2], first_inference_ms=3, on_cpu=m == 7, overhead_ms=0.5)
+                        cpu_ms=(0, 0.4)[m % 2], max_queue=6, instance_count=1 + m % 2,
+                        share_q16=np.array([0, 20_000, 30_000]) if m == 1 else 30_000 + 5000 * m,
+                        queue_timeout_ms=(0, 20)[m % 2], first_inference_ms=3, on_cpu=m == 7, overhead_ms=0.5,
+                        prefetched_batches=m % 4, frontend_ms=(0, 0.1)[m % 3 > 0], frontend_per_item_ms=0.1)
                 for m in range(MODELS)]
     arrivals = [(t, int(model), int(items), work) for t, model, items, work in zip(
         np.cumsum(rng.exponential(0.8, 1500)).round(1), rng.zipf(1.6, 1500) % MODELS, rng.integers(1, 4, 1500),
         rng.gamma(4, 0.25, 1500), strict=True)]
     users = Users(5, model=lambda user, k: (3 * user + k // 40) % MODELS, think_ms=1, stop_ms=900)
     plane = world(services, arrivals, instances=3, ready=[(0, 0), (1, 1)], routing=Fewest(blind, 4), clients=users,
-                  admission=QueueLimit(per_endpoint=40), timeout_ms=50, vcpus=2, interference_q16=4000, room=room,
-                  chunk=chunk, route_seed=3, retry_seed=4,
+                  admission=QueueLimit(per_endpoint=40), timeout_ms=50, vcpus=2, interference_q16=4000,
+                  frontend_threads=2, room=room, chunk=chunk, route_seed=3, retry_seed=4,
                   retry=RetrySpec(attempts=3, backoff_ns=7 * MS, on_status=(424, 429, 503)))
     plane.table.copies["watch"] = 1
     return plane
