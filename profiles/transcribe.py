@@ -7,18 +7,23 @@ its source. FOLDER is where the YAML files go, by default beside this script. Th
 
 What the data say of a model on its GPU is marked measured or published. The rest is estimated from something
 similar, with a note that says from what, or follows from a rule; each rule's text stands in the `sources` of the
-files that use it. The load test of the SageMaker endpoint is used up to 60 users only, so that the rest of it can
+files that use it. Some models on a T4 and on CPUs are told one by one here; all others stand in a table
+(:mod:`transcribe_series`). Where rows were taken under load, timing is fitted as `mmesim profile fit` does it; that
+takes a minute or two. The load test of the SageMaker endpoint is used up to 60 users only, so that the rest of it can
 be predicted.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from transcribe_data import RULES, Data, K, Profile, Row, Table, cite, mb, one, table
+from transcribe_fits import fitted
 from transcribe_rules import BENCH, BERT_BASE_M, FRONTEND_MS, Rules, outside_compute
+from transcribe_tables import Measured, measured
 from transcribe_yaml import written
 
 
@@ -256,10 +261,22 @@ def on_cpu(name: str, model: str, where: str, cold_ms: tuple[int, int], warm_ms:
                    cpu_cores=K(1, "rule", single), overhead=K("0ms", "rule", "rule: the scenario's front end only"))
 
 
-def profiles(folder: Path) -> dict[str, str]:
-    """Name -> YAML text of every profile that the data in `folder` give."""
+KEPT = {"nnunet-pytorch-t4"}
+"""Told here although rows under load could be fitted: scenarios that are shipped rest on its numbers."""
+
+
+def profiles(folder: Path, wanted: Callable[[Measured, bool], bool] = lambda one, fits: True) -> dict[str, str]:
+    """Name -> YAML text of every profile that the data in `folder` give.
+
+    `wanted`: of the table only these, told whether it must be fitted (seconds each) or not.
+    """
     data = Data(folder)
-    return {profile.name: written(profile) for profile in [*t4_profiles(data, Rules(data)), *cpu_profiles()]}
+    rules = Rules(data)
+    told = {profile.name: profile for profile in t4_profiles(data, rules)}
+    found = {one.name: one for one in measured(folder)
+             if one.name not in KEPT and (one.is_loaded or one.name not in told)}
+    texts = {one.name: written(one) for one in [*told.values(), *cpu_profiles()] if one.name not in found}
+    return texts | fitted(data, rules, told, [one for one in found.values() if wanted(one, one.is_loaded)])
 
 
 def main(arguments: list[str]) -> None:

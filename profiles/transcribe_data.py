@@ -14,6 +14,8 @@ RULES = {
     "rule-binary": "rule: 1 ms a request with a binary payload; Perf Analyzer rows leave 0.3 to 1 ms outside "
                    "queue and compute",
     "rule-batcher": "rule: Triton's default dynamic batcher: no preferred sizes, no delay",
+    "rule-share-any": "rule: 1, a batch fills the device: no row was taken under load",
+    "rule-bare": "rule: 0, a bare engine has neither front end nor network; host_cpu stands for them",
     "rule-counted": "rule: 0, since the latency table was taken at the client and holds it",
 }
 """Rules that are stated rather than fitted: key in the files -> text."""

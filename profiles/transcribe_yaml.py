@@ -7,6 +7,7 @@ from typing import Any
 
 from transcribe_data import RULES, K, Profile, Table, mb
 
+from mmesim.calibrate.serving.written import with_keys
 from mmesim.profile.write import Verbatim, profile_yaml
 
 HEAD = """\
@@ -15,19 +16,15 @@ HEAD = """\
 """
 
 
-def _number(number: K, keys: dict[str, str]) -> dict[str, object]:
-    return {"value": Verbatim(number.value), "basis": number.basis, "source": keys[number.source], "at": number.at,
-            "note": number.note}
+def number(known: K) -> dict[str, object]:
+    """A number with its full reference."""
+    return {"value": Verbatim(known.value), "basis": known.basis, "source": known.source, "at": known.at,
+            "note": known.note}
 
 
-def _short_keys(sources: list[str]) -> dict[str, str]:
-    """Full reference -> key: rules by their own name, the others by number."""
-    own = {text: key for key, text in RULES.items()}
-    keys, numbered = {}, 0
-    for text in dict.fromkeys(sources):
-        numbered += text not in own
-        keys[text] = own.get(text) or f"s{numbered}"
-    return keys
+def with_rules(profile: dict[str, Any]) -> dict[str, Any]:
+    """References replaced by keys: rules by their own names, the others by number."""
+    return with_keys(profile, {text: key for key, text in RULES.items()})
 
 
 def written(profile: Profile) -> str:
@@ -41,23 +38,21 @@ def written(profile: Profile) -> str:
         "artifact_bytes": K(mb(0.93 * float(profile.files.value)), "rule", RULES["rule-archive"]),
         "disk_bytes": replace(profile.files, value=mb(float(profile.files.value))),
         "load.fixed": profile.load_fixed, "load.time": profile.load_time}
-    known = {name: number for name, number in numbers.items() if number is not None}
-    keys = _short_keys([profile.latency.source, *(number.source for number in known.values())])
     texts = {name: getattr(profile, name) for name in
              ("name", "model", "task", "input", "backend", "precision", "gpu", "framework", "note")}
-    data: dict[str, Any] = {**texts, "sources": {key: text for text, key in keys.items()},
-                            "latency": _latency(profile.latency, keys)}
-    for name, number in known.items():
-        group, _, leaf = name.rpartition(".")
-        into = data.setdefault(group, {}) if group else data
-        into[leaf] = _number(number, keys)
-    return profile_yaml(HEAD.format(**texts), data)
+    data: dict[str, Any] = {**texts, "latency": _latency(profile.latency)}
+    for name, known in numbers.items():
+        if known is not None:
+            group, _, leaf = name.rpartition(".")
+            into = data.setdefault(group, {}) if group else data
+            into[leaf] = number(known)
+    return profile_yaml(HEAD.format(**texts), with_rules(data))
 
 
-def _latency(latency: Table, keys: dict[str, str]) -> dict[str, object]:
+def _latency(latency: Table) -> dict[str, object]:
     points = []
     for batch, *parts in latency.points:
         named = zip(("input", "infer", "output"), parts, strict=True)
         points.append({"batch": batch, **{name: f"{ms:g}ms" for name, ms in named if ms or name == "infer"}})
-    return {"basis": latency.basis, "source": keys[latency.source], "at": latency.at, "note": latency.note,
+    return {"basis": latency.basis, "source": latency.source, "at": latency.at, "note": latency.note,
             "batches": points}
