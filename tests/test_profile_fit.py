@@ -87,7 +87,7 @@ def scenario_of(folder: Path, found: ModelFit, users: int, duration: str = "30s"
 
 @pytest.mark.parametrize(("users", "items", "changes"), [
     (1, 1, {}), (3, 1, {}), (8, 1, {}), (40, 1, {}), (12, 4, {}), (16, 1, {"prefetched_batches": 4}),
-    (24, 1, {"frontend_threads": 16, "frontend_s": 8e-3})])
+    (24, 1, {"frontend_threads": 4, "frontend_s": 4e-3})])
 def test_a_run_of_the_written_profile_gives_what_the_fit_says(tmp_path, users, items, changes):
     found = known_fit(items, **changes)
     run = simulate(build(load_scenario(str(scenario_of(tmp_path, found, users)))))

@@ -11,6 +11,7 @@ from mmesim.cli import (
     profile_analyze,
     profile_fit,
     profile_import,
+    profile_scale,
     profile_show,
     profile_validate,
     results,
@@ -46,6 +47,7 @@ PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.prof
                     "analyze": profile_analyze.profile_analyze,
                     "import": profile_import.profile_import,
                     "fit": profile_fit.profile_fit,
+                    "scale": profile_scale.profile_scale,
                     "validate": profile_validate.profile_validate}
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))
