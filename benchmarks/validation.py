@@ -43,14 +43,16 @@ def is_held_out(group: Group) -> bool:
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--only", choices=[part.__name__ for part in PARTS])
     parser.add_argument("--docs", type=Path, default=Path(__file__).parent.parent / "docs")
     given = parser.parse_args(arguments)
     figures = given.docs / "validation"
     figures.mkdir(parents=True, exist_ok=True)
-    tables = published(given.data / "triton_published" / "measurements.csv", figures)
-    tables |= load_tests(given.data / "sagemaker_mme_gpu", figures)
     page = given.docs / "validation.md"
-    page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    for part, folder in PARTS.items():
+        if given.only in (None, part.__name__):
+            tables = part(given.data / folder, figures)
+            page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
@@ -179,6 +181,9 @@ def _table(lines: Sequence[Sequence[Any]]) -> str:
     head, *rest = lines
     rule = ["---" if isinstance(cell, str) and "|" not in cell else "---:" for cell in (rest[0] if rest else head)]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
+
+
+PARTS = {published: "triton_published/measurements.csv", load_tests: "sagemaker_mme_gpu"}
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def _json(judged: list[Judged], kept: list[Row]) -> dict[str, Any]:
 
     from mmesim.calibrate.serving.validate import by_regime, summary
     return {
-        "overall": summary(kept), "by_regime": by_regime(kept),
+        "overall": summary(kept), "sound": summary(row for row in kept if row.point.is_sound), "by_regime": by_regime(kept),
         "groups": [{"group": one.group.name, "given": [point.at for point in one.group.seen],
                     "timing": asdict(one.fit.timing),
                     "estimates": {name: asdict(value) for name, value in one.fit.estimates.items()},
@@ -92,6 +92,9 @@ def _print_groups(judged: list[Judged], kept: list[Row]) -> None:
 def _print_overall(kept: list[Row]) -> None:
     from mmesim.calibrate.serving.validate import by_regime, summary
     table = [{"judged rows": "all", "rows": len(kept), **_errors(summary(kept))}]
+    sound = [row for row in kept if row.point.is_sound]
+    if len(sound) < len(kept):
+        table.append({"judged rows": "that pass Little's law", "rows": len(sound), **_errors(summary(sound))})
     table += [{"judged rows": f"{name} the knee", "rows": found["rows"], **_errors(found)}
               for name, found in by_regime(kept).items()]
     print_table(table)

@@ -33,10 +33,13 @@ class Group:
     """Closed loop with throughput and mean latency, by concurrency."""
     given: int = GIVEN
     """So many of `loaded` may be seen by a fit."""
+    configuration: str = ""
+    """What tells the group from others of the same model, where a model was measured in several."""
 
     @property
     def name(self) -> str:
-        return "/".join(filter(None, (self.model, self.backend, self.precision, self.gpu, self.input)))
+        parts = (self.model, self.backend, self.precision, self.gpu, self.input, self.configuration)
+        return "/".join(filter(None, parts))
 
     @property
     def seen(self) -> tuple[OperatingPoint, ...]:
@@ -85,16 +88,18 @@ def _group(key: Sequence[str], rows: Sequence[OperatingPoint]) -> Group:
 
 def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: float) -> list[Group]:
     """One group for each configuration and batch size: its lowest concurrencies are given, the lowest as S(b)."""
-    settings: dict[tuple[object, ...], list[OperatingPoint]] = {}
+    settings: dict[tuple[str, Setting, str], list[OperatingPoint]] = {}
     for row in rows:
         if _is_closed_loop(row):
             settings.setdefault((row.variant, setting(row), row.scenario), []).append(row)
     made = []
-    for same in settings.values():
+    for (variant, at, _), same in settings.items():
         same.sort(key=_concurrency)
         given = max(1, math.floor(fraction * len(same)))
-        if given < len(same):
-            made.append(Group(*key, alone=(same[0],), loaded=tuple(same), given=given))
+        if given < len(same) and _concurrency(same[0]) < _concurrency(same[-1]):
+            text = ", ".join(filter(None, (variant, f"instances={at.instance_count}", f"max batch={at.max_batch_size}",
+                                           f"batch={at.items}")))
+            made.append(Group(*key, alone=(same[0],), loaded=tuple(same), given=given, configuration=text))
     return made
 
 
