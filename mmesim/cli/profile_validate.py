@@ -70,7 +70,8 @@ def _json(judged: list[Judged], kept: list[Row]) -> dict[str, Any]:
 
     from mmesim.calibrate.serving.validate import by_regime, summary
     return {
-        "overall": summary(kept), "sound": summary(row for row in kept if row.point.is_sound), "by_regime": by_regime(kept),
+        "overall": summary(kept), "sound": summary(row for row in kept if row.point.is_sound),
+        "by_regime": by_regime(kept),
         "groups": [{"group": one.group.name, "given": [point.at for point in one.group.seen],
                     "timing": asdict(one.fit.timing),
                     "estimates": {name: asdict(value) for name, value in one.fit.estimates.items()},
