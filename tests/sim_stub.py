@@ -81,6 +81,7 @@ class StubHub:
                                gpu="T4" if has_gpu else None, gpu_bytes=2000 * MB, ram_bytes=4000 * MB,
                                disk_bytes=20_000 * MB)
         self.build = SimpleNamespace(scenario=scenario, instance_type=kind, warmup_ns=0,
+                                     load_slowdown=settings.server.load_slowdown or 1.0,
                                      endpoint=SimpleNamespace(instance=capacity),
                                      models=tuple(built_model(f"m{n}") for n in range(models)))
 
@@ -119,5 +120,5 @@ def built_model(name: str, **fields: Any) -> SimpleNamespace:
     spec = ModelSpec(**{"name": name, "gpu_bytes": 100 * MB, "host_bytes": 10 * MB, "artifact_bytes": 50 * MB,
                         "disk_bytes": 100 * MB, **spec_fields})
     return SimpleNamespace(**{"spec": spec, "actual_gpu_bytes": spec.gpu_bytes, "actual_host_bytes": spec.host_bytes,
-                              "load_s": 1.0, "load_fixed_s": 0.5, "fails_to_load": False, "available_from_ns": 0,
-                              "available_until_ns": NEVER_NS, **fields})
+                              "load_s": 1.0, "load_fixed_s": 0.5, "unload_s": 0.1, "fails_to_load": False,
+                              "available_from_ns": 0, "available_until_ns": NEVER_NS, **fields})

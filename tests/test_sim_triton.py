@@ -52,8 +52,11 @@ def test_the_front_end_polls(unload_time, seen_s):
     assert hub.log[-1] == (1 + seen_s, UnloadFinished(0, 0))
 
 
-def test_an_unload_without_polling_takes_its_time():
-    assert TritonTimes(StubHub(server={"unload_poll": "0s"})).unload_ns(0) == ns(0.1)
+@pytest.mark.parametrize(("server", "seen_s"), [({}, 0.25), ({"unload_time": "2s"}, 2.0)])
+def test_an_unload_without_polling_takes_the_models_time_or_the_scenarios(server, seen_s):
+    hub = StubHub(server={"unload_poll": "0s", **server})
+    hub.change_model(0, unload_s=0.25)
+    assert TritonTimes(hub).unload_ns(0, hub.build.models[0]) == ns(seen_s)
 
 
 def test_a_computed_load_shares_the_disk():

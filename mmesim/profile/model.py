@@ -181,6 +181,16 @@ class ModelProfile:
         return load.time.value if load and load.time else None
 
     @property
+    def unload_time_s(self) -> float | None:
+        """From the request to unload until the model has gone."""
+        return self._value("unload_time")
+
+    @property
+    def load_slowdown(self) -> float | None:
+        """A running inference takes so much longer while another model loads."""
+        return self._value("load_slowdown")
+
+    @property
     def first_inference_s(self) -> float | None:
         """Extra time of the first inference after a load."""
         return self._value("first_inference")
@@ -189,6 +199,12 @@ class ModelProfile:
         """Device time of a batch of `batch` items; never decreasing in it."""
         assert self._curve is not None, f"{self.name} has no latency"
         return self._curve(batch)
+
+    @property
+    def beyond_s(self) -> float:
+        """Seconds of device time of each item beyond the last batch size of the table."""
+        assert self._curve is not None, f"{self.name} has no latency"
+        return self._curve.slope_s
 
     def provenance(self, field: str) -> Origin:
         """How the number at this dotted path of the file is known: ``gpu_bytes``, ``load.fixed``."""

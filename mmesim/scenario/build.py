@@ -32,6 +32,8 @@ class BuiltModel:
     load_s: float | None
     """Measured time from local files to READY, alone; None: computed from `load_fixed_s`, sizes and bandwidths."""
     load_fixed_s: float
+    unload_s: float
+    """Time of an unload proper, where the scenario gives none."""
     fails_to_load: bool
     available_from_ns: int
     available_until_ns: int
@@ -50,6 +52,7 @@ class Build:
     endpoint: EndpointSpec
     policies: Policies
     plane: PlaneSpec
+    load_slowdown: float
     arrivals: ArrivalSource | None
     clients: ClosedLoop | None
 
@@ -67,6 +70,7 @@ def build(scenario: Scenario) -> Build:
         scenario=scenario, seed=seed, duration_ns=duration_ns, warmup_ns=ns(scenario.warmup),
         instance_type=found.instance_type, models=models, endpoint=_endpoint_spec(scenario, found.instance_type),
         policies=found.policies, plane=_plane_spec(scenario, found.instance_type, models),
+        load_slowdown=_load_slowdown(scenario.endpoint.server, models),
         arrivals=None if clients else build_arrivals(spec, asked, seed, duration_ns), clients=clients)
 
 
@@ -85,6 +89,12 @@ def _interference(server: Server, models: tuple[BuiltModel, ...]) -> float:
     """The scenario's, else the largest of the profiles': the device has one."""
     known = (model.profile.interference_k or 0.0 for model in models)
     return max(known, default=0.0) if server.interference is None else server.interference
+
+
+def _load_slowdown(server: Server, models: tuple[BuiltModel, ...]) -> float:
+    """The scenario's, else the largest of the profiles': a load slows down all that runs on the instance."""
+    known = (model.profile.load_slowdown or 1.0 for model in models)
+    return max(known, default=1.0) if server.load_slowdown is None else server.load_slowdown
 
 
 def _plane_spec(scenario: Scenario, kind: InstanceType, models: tuple[BuiltModel, ...]) -> PlaneSpec:

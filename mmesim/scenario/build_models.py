@@ -16,6 +16,8 @@ from mmesim.scenario.references import Group
 from mmesim.scenario.schema import Scenario
 from mmesim.units import ns
 
+USUAL_UNLOAD_S = 0.1
+"""An unload of a model whose profile does not tell."""
 TABLE_MARGIN = 1
 """Service tables reach one step beyond the largest batch, so that larger requests go on with the last slope."""
 
@@ -32,6 +34,10 @@ def device_share_q16(profile: ModelProfile, max_batch: int) -> int | NDArray[np.
         return round(profile.gpu_share_of(1) * ONE_Q16)
     sizes = range(1, max_batch + 1 + TABLE_MARGIN)
     return np.array([0, *(round(profile.gpu_share_of(b) * ONE_Q16) for b in sizes)], np.int64)
+
+
+def _unload_s(profile: ModelProfile) -> float:
+    return USUAL_UNLOAD_S if profile.unload_time_s is None else profile.unload_time_s
 
 
 class ModelBuilder:
@@ -52,7 +58,8 @@ class ModelBuilder:
         for name in settings.names():
             spec = self._spec(name, group, gpu_bytes)
             yield (spec, service, profile, actual_gpu_bytes, spec.host_bytes, group.value("load_time"),
-                   profile.load_fixed_s or 0.0, settings.fails_to_load, ns(settings.available_from), until)
+                   profile.load_fixed_s or 0.0, _unload_s(profile), settings.fails_to_load,
+                   ns(settings.available_from), until)
 
     def _service(self, group: Group) -> ServiceSpec:
         settings, profile = group.settings, group.profile

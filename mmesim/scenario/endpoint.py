@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mmesim.policies import registry
-from mmesim.scenario.laws import DurationLaw, constant, lognormal
+from mmesim.scenario.laws import DurationLaw, lognormal
 from mmesim.settings import Bytes, Count, Duration, Fraction, Number, Rate, Real, Settings, Whole, wrong
 
 AtLeastOne = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
@@ -147,12 +147,13 @@ class Server(Settings):
     """ModelCacheSetting; disabled: unload and delete after each use."""
     unload_poll: Duration = 0.5
     """Triton's SageMaker front end looks so often whether an unload has ended."""
-    unload_time: DurationLaw = constant(0.1)
-    """Time t of an unload proper; the caller sees poll·(⌈t/poll⌉+1)."""
+    unload_time: DurationLaw | None = None
+    """Time t of an unload proper; the caller sees poll·(⌈t/poll⌉+1). null: the profile's, 100 ms if it has none."""
     unload_stalls_admission: bool = False
     """Triton 25.12 and later admit nothing on that server during an unload."""
-    load_slowdown: Annotated[Real, Field(ge=1, le=1000)] = 1.0
-    """Running inference takes so much longer while a load runs on that instance."""
+    load_slowdown: Annotated[Real, Field(ge=1, le=1000)] | None = None
+    """Running inference takes so much longer while a load runs on that instance; null: the profiles' largest, 1 if
+    none has it."""
     interference: Annotated[Number, Field(le=100)] | None = None
     """k in speed = 1 / (1 + k·(n-1)) for n batches running on one device; null: the profiles' largest, else 0."""
     frontend_threads: Annotated[Whole, Field(ge=1, le=64)] | None = None

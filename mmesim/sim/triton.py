@@ -32,7 +32,8 @@ class TritonTimes:
         endpoint = hub.build.scenario.endpoint
         spread = Distribution("lognormal", 1.0, endpoint.server.load_time_cv)
         self._factor = Draws(hub, spread, "load time")
-        self._unload_s = Draws(hub, endpoint.server.unload_time.distribution(), "unload time")
+        given = endpoint.server.unload_time
+        self._unload_s = Draws(hub, given.distribution(), "unload time") if given else None
         self._poll_s = endpoint.server.unload_poll
         self._device_bps = endpoint.storage.host_to_device_rate
 
@@ -43,9 +44,9 @@ class TritonTimes:
             load_s = model.load_fixed_s + model.actual_gpu_bytes / self._device_bps
         return ns(load_s * self._factor.next(index))
 
-    def unload_ns(self, index: int) -> int:
+    def unload_ns(self, index: int, model: BuiltModel) -> int:
         """From the request to the answer."""
-        unload_s, poll_s = self._unload_s.next(index), self._poll_s
+        unload_s, poll_s = self._unload_s.next(index) if self._unload_s else model.unload_s, self._poll_s
         return ns(poll_s * (math.ceil(unload_s / poll_s) + 1) if poll_s else unload_s)
 
 
@@ -70,7 +71,7 @@ class Triton:
         self._failing = failing
         self._record = record
         self._capacity = hub.build.endpoint.instance
-        self._slowdown = hub.build.scenario.endpoint.server.load_slowdown
+        self._slowdown = hub.build.load_slowdown
         self._frameworks: set[str] = set()
         self._loading = 0
         self.alive = True
@@ -96,7 +97,8 @@ class Triton:
     def unload(self, model: int) -> None:
         """Unload a READY copy; ends in UnloadFinished."""
         self.ready -= 1
-        later(self._hub.env, self._times.unload_ns(model), self._unloaded, Job(model, self._hub.env.now))
+        wait_ns = self._times.unload_ns(model, self._hub.build.models[model])
+        later(self._hub.env, wait_ns, self._unloaded, Job(model, self._hub.env.now))
 
     def kill(self) -> None:
         """The instance is gone."""
