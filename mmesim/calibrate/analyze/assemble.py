@@ -15,6 +15,7 @@ from typing import Any
 from mmesim.calibrate.analyze.device import catalog_name
 from mmesim.calibrate.analyze.numbers import SOURCE, numbers_of
 from mmesim.calibrate.analyze.settings import AnalyzeSettings
+from mmesim.calibrate.serving.written import with_keys
 from mmesim.profile import ModelProfile, read_profile
 from mmesim.profile.model import ON_CPU
 from mmesim.profile.points import OperatingPoint
@@ -24,6 +25,8 @@ from mmesim.profile.write import profile_yaml
 MAIN_FIELD = {"grid": "latency", "load": "load", "memory": "host_bytes", "work": "host_cpu",
               "slowdown": "load_slowdown", "interference": "interference", "artifact": "artifact_bytes"}
 """Kind of measurement -> the field of the profile that shows that it was made."""
+RUN_KEY = "run"
+"""Key of the run in the profile's sources."""
 HEAD = """\
 # {model} on {device}.
 # Written by mmesim profile analyze; what was not measured is absent.
@@ -86,10 +89,11 @@ def profile_text(settings: AnalyzeSettings, results: Results, digest: str) -> st
               f"{machine['analyzer']}, on {machine['gpu'] or machine['cpu'] or settings.url}")
     profile = {"name": results.model, "model": results.model, "input": _item(config), "backend": backend,
                "precision": settings.precision or "unknown", "gpu": device, "framework": backend,
-               "sources": {SOURCE: source},
                "measured_on": {name: text for name, text in {**machine, "digest": digest}.items() if text},
                **numbers_of(results, config, device)}
-    return profile_yaml(HEAD.format(model=results.model, device=device), profile)
+    profile = with_keys(profile, {SOURCE: RUN_KEY})
+    sources = {key: source if key == RUN_KEY else text for key, text in profile["sources"].items()}
+    return profile_yaml(HEAD.format(model=results.model, device=device), {**profile, "sources": sources})
 
 
 def _latest_machine(results: Results) -> dict[str, str]:

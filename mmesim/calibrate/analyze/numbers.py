@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mmesim.calibrate.serving.fitting import ModelFit, fit_model, fittable
+from mmesim.calibrate.serving.written import fitted_numbers
 from mmesim.profile.model import ON_CPU
-from mmesim.profile.points import OperatingPoint
-from mmesim.units import MIB
+from mmesim.units import MIB, parse_duration_s
 
 if TYPE_CHECKING:
     from mmesim.calibrate.analyze.assemble import Results
 
 Number: TypeAlias = dict[str, Any]
-SOURCE = "s1"
-"""Key of the run in the profile's sources."""
+SOURCE = "mmesim profile analyze"
+"""The run, until its date and machine stand in the profile's sources."""
+LEAST_CORES = 0.001
+"""A batch on a CPU takes some of it, if only to wait."""
 OF_CONFIG = "the model's configuration"
+OF_GPU = ("gpu_share", "gap", "gap_per_item", "interference_k")
+"""What a fit tells of a GPU; on a CPU a batch takes vCPUs instead."""
 
 
 def numbers_of(results: Results, config: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Everything between ``latency`` and the end of a profile; None where nothing was measured."""
-    work, alone = _work(results), _alone(results.points, _instances(config))
+    found = fitted(results, _instances(config))
+    served = fitted_numbers(found) if found else {}
+    rest_s = parse_duration_s(served["overhead"]["value"]) if served.get("overhead") else None
+    host = _host(_work(results), device, rest_s)
     return {
-        "latency": _latency(results.model, alone), **_batching(config),
-        **({} if device == ON_CPU else _share(results)),
-        "cpu_cores": _cores(results.model, work) if device == ON_CPU else None,
-        "overhead": _overhead(results.model, alone, work, device), "host_cpu": _host_cpu(results.model, work, device),
-        **_memory(results, device), **_files(results), "load": _load(results), **_once(results),
-        "load_slowdown": _slowdown(results), "interference": _interference(results) or None}
+        "latency": served.get("latency"), **_batching(config), **_of_device(results, served, config, device),
+        "prefetched_batches": served.get("prefetched_batches"), "frontend": served.get("frontend"),
+        "cpu_cores": _cores(results, host) if device == ON_CPU else None,
+        "overhead": _overhead(served, host), "host_cpu": _host_cpu(results, host), **_memory(results, device),
+        **_files(results), "load": _load(results), **_once(results), "load_slowdown": _slowdown(results),
+        "interference": _interference(results) or None}
+
+
+def fitted(results: Results, instances: int) -> ModelFit | None:
+    """What the grid says of the model on so many instances: S(b), and the fit of the lowest loads if there are some."""
+    points = [replace(point, source=SOURCE, at=f"grid/{results.model}") for point in results.points
+              if point.instance_count == instances and point.compute_s is not None]
+    groups, _ = fittable(points)
+    return fit_model(groups[0]) if groups else None
 
 
 # How a number is written ---------------------------------------------------------------------------------------------
@@ -72,32 +89,35 @@ def _instances(config: Mapping[str, Any]) -> int:
     return sum(int(group.get("count", 1)) for group in config.get("instance_group") or [{}])
 
 
-def _alone(points: Iterable[OperatingPoint], instances: int) -> dict[int, OperatingPoint]:
-    """Batch size -> the point with one request in flight, on the model's own instance count."""
-    return {point.batch_size: point for point in sorted(points, key=lambda point: point.batch_size)
-            if point.concurrency == 1 and point.instance_count == instances and point.compute_s is not None}
-
-
-def _latency(model: str, alone: Mapping[int, OperatingPoint]) -> dict[str, Any] | None:
-    if not alone:
-        return None
-    batches = [{"batch": batch, **{name: _time(getattr(point, f"compute_{name}_s") or 0.0)
-                                   for name in ("input", "infer", "output")}} for batch, point in alone.items()]
-    return {"basis": "measured", "source": SOURCE, "at": f"grid/{model}, one request in flight", "batches": batches}
-
-
-def _overhead(model: str, alone: Mapping[int, OperatingPoint], work: Sequence[Work], device: str) -> Number | None:
-    """Of the latency of the smallest request all that is neither queue nor compute, less the host's work."""
-    point = alone.get(min(alone, default=0))
-    if point is None or point.latency_s is None or point.compute_s is None:
-        return None
-    rest_s = point.latency_s - point.compute_s - (point.queue_s or 0.0)
-    host_s = _split(work, device)[0] if work else 0.0
-    note = "latency less queue, compute and host_cpu" if work else "latency less queue and compute"
-    return _known(_time(max(0.0, rest_s - host_s)), f"grid/{model}, batch {point.batch_size}", note)
+def _of_device(results: Results, served: Mapping[str, Any], config: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """How the model shares its device: of one instance two copies side by side tell it, of several their own loads."""
+    measured = _share(results)
+    if device == ON_CPU:
+        return {}
+    return measured if measured and (_instances(config) == 1 or "gap" not in served) else \
+        {name: served.get(name) for name in OF_GPU}
 
 
 # CPU time ------------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Host:
+    """CPU seconds of one request, told apart."""
+
+    request_s: float
+    """Besides the batch, of a request."""
+    item_s: float
+    """And of each of its items."""
+    cores: float
+    """vCPUs that a batch keeps busy."""
+    all_s: float
+    """All of the smallest request."""
+
+    @property
+    def one_s(self) -> float:
+        """Besides the batch, of a request with one item."""
+        return self.request_s + self.item_s
+
 
 Work: TypeAlias = tuple[int, float, float]
 """(batch size, CPU seconds of a request, compute seconds of it)."""
@@ -109,36 +129,48 @@ def _work(results: Results) -> list[Work]:
             for size, row in found["batches"].items()]
 
 
-def _split(work: Sequence[Work], device: str) -> tuple[float, float]:
-    """(CPU seconds of a request besides the model, and of a further item or, on a CPU, cores of a running batch).
+def _host(work: Sequence[Work], device: str, rest_s: float | None) -> Host | None:
+    """The CPU time of a small and a large batch, split.
 
-    On a GPU all CPU time is the host's: per request and per item. On a CPU the server's part and the model's are told
-    apart by a small and a large batch: CPU time = host + cores x compute time.
+    On a GPU it grows with the items. On a CPU it grows with the compute time, by the cores of a batch. `rest_s` is what
+    a request spends outside queue and compute: CPU time beyond that runs beside the batch, and waiting for it apart
+    would count it twice.
     """
+    if not work:
+        return None
     small, large = work[0], work[-1]
     at = 2 if device == ON_CPU else 0
     slope = (large[1] - small[1]) / (large[at] - small[at]) if large[at] > small[at] else 0.0
     slope = max(0.0, min(slope, small[1] / small[at]))
-    return small[1] - slope * small[at], slope
+    request_s, item_s = small[1] - slope * small[at], 0.0 if device == ON_CPU else slope
+    part = 1.0 if rest_s is None else min(1.0, rest_s / max(request_s + item_s, 1e-9))
+    cores = max(0.0, large[1] - part * request_s) / large[2]
+    return Host(part * request_s, part * item_s, cores, small[1])
 
 
-def _cores(model: str, work: Sequence[Work]) -> Number | None:
-    if not work:
+def _cores(results: Results, host: Host | None) -> Number | None:
+    if host is None:
         return None
-    cores = _split(work, ON_CPU)[1] or work[-1][1] / work[-1][2]
-    return _known(float(f"{cores:.3g}"), f"work/{model}", "CPU time of a request = host_cpu + cores x compute time",
-                  "estimated")
+    return _known(max(LEAST_CORES, float(f"{host.cores:.3g}")), f"work/{results.model}",
+                  "CPU time of a request less host_cpu, over its compute time", "estimated")
 
 
-def _host_cpu(model: str, work: Sequence[Work], device: str) -> dict[str, Number] | None:
-    if not work:
+def _host_cpu(results: Results, host: Host | None) -> dict[str, Number] | None:
+    if host is None:
         return None
-    request_s, slope = _split(work, device)
-    item_s = 0.0 if device == ON_CPU else slope
-    note = "CPU time of a request = host_cpu + cores x compute time" if device == ON_CPU else \
-        "all CPU time of the server's processes"
-    return {name: _known(_time(seconds), f"work/{model}", note, "estimated" if device == ON_CPU else "measured")
-            for name, seconds in (("per_request", request_s), ("per_item", item_s))}
+    note = f"of {_time(host.all_s)} CPU time of the smallest request, what does not run beside its batch"
+    return {name: _known(_time(seconds), f"work/{results.model}", note, "estimated")
+            for name, seconds in (("per_request", host.request_s), ("per_item", host.item_s))}
+
+
+def _overhead(served: Mapping[str, Any], host: Host | None) -> Number | None:
+    """Network and front end, less the host's work, which a simulation adds again."""
+    number = served.get("overhead")
+    if number is None or host is None:
+        return number
+    rest_s = parse_duration_s(number["value"]) - host.one_s
+    note = "; ".join(filter(None, (number["note"], "less host_cpu")))
+    return {**number, "value": _time(max(0.0, rest_s)), "note": note}
 
 
 # Memory and files ----------------------------------------------------------------------------------------------------
