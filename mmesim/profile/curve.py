@@ -22,6 +22,11 @@ class ServiceCurve:
         self._slope_s = _last_slope_s(self._batches, self._seconds)
 
     @property
+    def slope_s(self) -> float:
+        """Seconds of each item beyond the last measured batch size."""
+        return self._slope_s
+
+    @property
     def batches(self) -> tuple[int, ...]:
         """The batch sizes that were measured."""
         return self._batches

@@ -53,7 +53,7 @@ def _batch(point: LatencyPoint, line: Line) -> dict[str, object]:
 
 
 def _mapping(node: BaseModel, gpu: str) -> dict[str, Any]:
-    """A part of a profile of `gpu` as it is written elsewhere; times and sizes with units, what is not known left out."""
+    """A part of a profile of `gpu` as it is written elsewhere: with units, and without what is not known."""
     found = {name: _value(node, name, child, gpu) for name in type(node).model_fields
              if (child := getattr(node, name)) not in (None, "", []) or name == "value"}
     if found.get("basis") == "measured":
