@@ -15,18 +15,23 @@ import numpy as np
 import pytest
 
 from mmesim.calibrate.analyze import AnalyzeSettings, Progress, make_plan, pagecache, run_plan
-from mmesim.calibrate.analyze.assemble import write_profiles
+from mmesim.calibrate.analyze.assemble import Results, write_profiles
 from mmesim.calibrate.analyze.bench import throughput_rps
 from mmesim.calibrate.analyze.device import catalog_name, parse_metrics, parse_smi
+from mmesim.calibrate.analyze.numbers import numbers_of
 from mmesim.calibrate.analyze.plan import Plan, Step
 from mmesim.calibrate.analyze.run import changed_steps, result_of
 from mmesim.calibrate.analyze.settings import find_models, renamed, write_scratch_repository
+from mmesim.calibrate.serving.curve import BatchCurve
+from mmesim.calibrate.serving.loop import Observed, closed_loop
+from mmesim.calibrate.serving.timing import Setting, Timing
 from mmesim.calibrate.triton import processes, write_example
 from mmesim.errors import InputError
 from mmesim.profile import describe, load_profile
+from mmesim.profile.points import OperatingPoint
 from mmesim.profile.write import profile_yaml
 from mmesim.scenario.load import load_scenario
-from mmesim.units import MIB
+from mmesim.units import MIB, parse_duration_s
 from mmesim.yamldoc import parse_document
 
 
@@ -237,6 +242,51 @@ def test_what_was_measured_stands_in_the_profile_and_nothing_else(measured: Anal
     assert rows["load.time"]["note"].startswith("median of 3 runs, 1.38 s to 1.75 s")
     assert rows["load.time, 4 at once"]["value"] == 3000
     assert rows["speed beside sleep-small"]["value"] == 0.625
+
+
+TRUTH = Timing(launch_s=0.2e-3, copy_s=0.05e-3, gap_s=0.0, interference_k=0.0, frontend_s=0.1e-3, network_s=0.6e-3)
+CURVE = BatchCurve([(1, 0.006), (2, 0.007), (4, 0.009), (8, 0.013)])
+ON_CPU = {**CONFIG, "backend": "python", "instance_group": [{"count": 1}], "dynamic_batching": {}}
+
+
+def _point(batch: int, concurrency: int, seen: Observed) -> OperatingPoint:
+    return OperatingPoint(model="m", backend="python", gpu="cpu", scenario="online", instance_count=1, max_batch_size=8,
+                          dynamic_batching=True, batch_size=batch, concurrency=concurrency,
+                          throughput_per_s=seen.request_rps * batch, latency_s=seen.latency_s, queue_s=seen.queue_s,
+                          compute_infer_s=seen.compute_s)
+
+
+@pytest.fixture(scope="module")
+def sweep() -> list[OperatingPoint]:
+    """What Model Analyzer would write of a known server: each batch size alone, and two loads."""
+    alone = [_point(b, 1, closed_loop(TRUTH, CURVE, Setting(b, 1, 8), 1, 200)) for b in (1, 2, 4, 8)]
+    return alone + [_point(1, load, closed_loop(TRUTH, CURVE, Setting(1, 1, 8), load, 2000)) for load in (2, 3)]
+
+
+def _work(small_s: float, large_s: float) -> dict[str, dict[str, Any]]:
+    """Results of the step `work`: CPU seconds of a request of 1 and of 8 items, and their compute times."""
+    batches = {str(size): {"cpu_s": cpu_s, "input_s": 0.0, "infer_s": float(CURVE.seconds([size])[0]), "output_s": 0.0}
+               for size, cpu_s in ((1, small_s), (8, large_s))}
+    return {"work/m": {"result": {"batches": batches}}}
+
+
+def test_a_loaded_grid_is_fitted_and_no_time_counts_twice(sweep: list[OperatingPoint]) -> None:
+    """3 ms CPU a request, of which 0.5 ms at most can lie outside a batch; the rest are vCPUs that the batch takes."""
+    numbers = numbers_of(Results("m", _work(3e-3, 3e-3), sweep), ON_CPU, "cpu")
+    parts = {"overhead": numbers["overhead"], "frontend": numbers["frontend"]["per_request"], **numbers["host_cpu"]}
+    seconds = {name: parse_duration_s(number["value"]) for name, number in parts.items()}
+    whole_s = sum(seconds.values()) + parse_duration_s(numbers["latency"]["batches"][0]["infer"])
+    assert whole_s == pytest.approx(sweep[0].latency_s, rel=0.03)
+    assert 0 < seconds["per_request"] < 1.2e-3
+    assert numbers["cpu_cores"]["value"] == pytest.approx((3e-3 - seconds["per_request"]) / 0.01325, rel=0.1)
+    assert not {"gap", "gpu_share", "interference_k"} & set(numbers)
+
+
+def test_on_a_gpu_the_share_of_one_instance_is_what_two_copies_show(sweep: list[OperatingPoint]) -> None:
+    pair = {"interference/m+m": {"result": {"models": ["m", "m"], "speed": [0.5, 0.5]}}}
+    alone, beside = (numbers_of(Results("m", records, sweep), ON_CPU, "T4") for records in ({}, pair))
+    assert beside["gpu_share"]["value"] == 1 and "gap" not in beside
+    assert alone["gap"] and alone["host_cpu"] is None
 
 
 def test_a_scenario_asks_for_what_is_lacking(measured: AnalyzeSettings, tmp_path: Path) -> None:
