@@ -12,7 +12,6 @@ the model of a server was made and its priors chosen, *held out* ones were not.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import time
@@ -68,16 +67,14 @@ def filled(text: str, tables: dict[str, str]) -> str:
 
 
 def published(file: Path, figures: Path) -> dict[str, str]:
-    """Tables of all groups; a figure by regime and the rows as JSON beside it."""
+    """Tables of all groups, and a figure by regime."""
     started = time.monotonic()
     judged = judge_all(groups(read_measurements(file)))
     print(f"published points: {len(judged)} groups in {time.monotonic() - started:.0f} s", file=sys.stderr)
     held = [one for one in judged if is_held_out(one.group)]
     rows = {"all": _rows(judged), "held out": _rows(held),
             "development": _rows(one for one in judged if one not in held)}
-    _scatter(_rows(judged), {one.group.name for one in held}, figures / "published.svg")
-    (figures / "published.json").write_text(json.dumps({
-        "rows": [row.to_dict() for row in rows["all"]], "held_out": sorted(one.group.name for one in held)}, indent=1))
+    _scatter(_rows(judged), {one.group.name for one in held}, figures / "published.png")
     return {"published overall": _overall(rows, judged, held), "published regimes": _regimes(rows["all"]),
             "published groups": _groups(judged)}
 
@@ -119,10 +116,9 @@ def _scatter(rows: list[Row], held: set[str], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "mmesim"
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(REGIMES), figsize=(11, 4), sharey=True)
+    figure, panels = plt.subplots(1, len(REGIMES), figsize=(11, 4), sharex=True, sharey=True)
     for panel, name in zip(panels, REGIMES, strict=True):
         here = [row for row in rows if row.regime == name]
         for mine, label, colour in ((False, "development", "#9aa5b1"), (True, "held out", "#c2410c")):
@@ -133,12 +129,13 @@ def _scatter(rows: list[Row], held: set[str], path: Path) -> None:
         panel.axhspan(1 - AIMS["latency"], 1 + AIMS["latency"], color="#16a34a", alpha=0.12)
         panel.set(xscale="log", yscale="log", ylim=(0.4, 2.6), xlabel="requests in flight",
                   title=f"{name} the knee: {len(here)} rows")
+        panel.set_xticks([2, 4, 8, 16, 32, 64, 128, 256], ["2", "4", "8", "16", "32", "64", "128", "256"])
         panel.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
         panel.minorticks_off()
     panels[0].set_ylabel("mean latency, predicted / measured")
     panels[-1].legend(loc="upper right", frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
