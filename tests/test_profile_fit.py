@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from program import mmesim
 
 from mmesim.calibrate.serving.curve import offline_curve
 from mmesim.calibrate.serving.fit import Estimate, ServingFit
-from mmesim.calibrate.serving.fitting import ModelFit, fittable
+from mmesim.calibrate.serving.fitting import ModelFit
 from mmesim.calibrate.serving.groups import Group
 from mmesim.calibrate.serving.timing import Setting, Timing
-from mmesim.calibrate.serving.written import profile_text, with_keys
+from mmesim.calibrate.serving.written import profile_text
 from mmesim.profile import load_profile
 from mmesim.profile.points import OperatingPoint
-from mmesim.profile.readers import write_measurements
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
 from mmesim.sim.run import simulate
 
-TIMING = Timing(launch_s=0.4e-3, copy_s=0.1e-3, gap_s=1.5e-3, interference_k=0.3, frontend_s=0.5e-3, network_s=0.3e-3)
+TIMING = Timing(launch_s=0.4e-3, copy_s=0.1e-3, gap_s=1.5e-3, interference_k=0.5, frontend_s=0.1e-3, network_s=0.3e-3)
 ALONE = {1: 4e-3, 2: 5e-3, 4: 7e-3, 8: 12e-3, 16: 22e-3}
 
 

@@ -19,6 +19,8 @@ from mmesim.profile.points import OperatingPoint
 
 NO_ALONE = "no point with one request in flight: perf_analyzer -m MODEL -b 1 --concurrency-range 1, and with other -b"
 
+NO_LATENCY = "without a mean latency (Model Analyzer: import the checkpoint, or add perf_latency_avg to the CSV)"
+
 
 @dataclass(frozen=True)
 class ModelFit:
@@ -56,15 +58,20 @@ def _group(key: Sequence[str], rows: Sequence[OperatingPoint], given: int, remar
     offline = [row for row in single if row.scenario == "offline"]
     loaded = [row for row in single if row.scenario != "offline" and _is_loaded(row, bool(offline))]
     chosen = _commonest(loaded)
-    alone = [row for row in offline or _one_in_flight(single, chosen) if row.compute_s or row.latency_s]
+    alone = [row for row in offline or _one_in_flight(single, chosen) if _has_latency(row)]
     for number, why in ((len(rows) - len(sound), "that fail Little's law (a measurement cut short)"),
                         (len(sound) - len(single), "beside other models (they tell of interference, not of one model)"),
                         (len(loaded) - len(chosen), "of other settings or request sizes than the fitted one"),
-                        (sum(row.concurrency is None for row in single), "of an open loop")):
+                        (sum(row.concurrency is None for row in single), "of an open loop"),
+                        (sum(not _has_latency(row) for row in single), NO_LATENCY)):
         if number:
             remarks.append(f"{name}: left out {number} of {len(rows)} points, {why}")
     return Group(*key, alone=tuple(sorted(alone, key=lambda row: row.batch_size)), given=given,
                  loaded=tuple(sorted(chosen, key=lambda row: row.concurrency or 0)))
+
+
+def _has_latency(row: OperatingPoint) -> bool:
+    return bool(row.compute_s or row.latency_s)
 
 
 def _is_loaded(row: OperatingPoint, has_offline: bool) -> bool:

@@ -126,7 +126,7 @@ def scaling(curves: Sequence[Curve], source: str, target: str, backend: str, pre
         for curve, pairs in both:
             if pairs and belongs(curve):
                 times.setdefault(curve.model, []).extend(pairs)
-        if times and (best is None or len(best.models) < ENOUGH):
+        if times and (best is None or len(best.models) < min(ENOUGH, len(times))):
             best = _scaling(source, target, scope, times)
     return best
 
