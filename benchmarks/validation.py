@@ -79,6 +79,17 @@ def published(file: Path, figures: Path) -> dict[str, str]:
             "published groups": _groups(judged)}
 
 
+def sweeps(file: Path, _: Path) -> dict[str, str]:
+    """Model Analyzer sweeps without offline rows: fitted to the lowest 40 % of the concurrencies of each configuration."""
+    points = [p for p in read_measurements(file) if p.scenario == "model analyzer sweep" and p.precision]
+    judged = judge_all(groups(points, fit_fraction=0.4))
+    rows = _rows(judged)
+    lines = [("rows", "configurations", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
+    for name, some in (("all", rows), ("that pass Little's law", [row for row in rows if row.point.is_sound])):
+        lines.append((name, len(judged), len(some), *_errors(summary(some))))
+    return {"sweeps": _table(lines)}
+
+
 def _rows(judged: Iterable[Judged]) -> list[Row]:
     return [row for one in judged for row in one.rows]
 
@@ -180,7 +191,7 @@ def _table(lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
 
 
-PARTS = {published: "triton_published/measurements.csv", load_tests: "sagemaker_mme_gpu"}
+PARTS = {published: "triton_published/measurements.csv", sweeps: "triton_published/measurements.csv", load_tests: "sagemaker_mme_gpu"}
 
 
 if __name__ == "__main__":
