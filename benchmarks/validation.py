@@ -80,7 +80,7 @@ def published(file: Path, figures: Path) -> dict[str, str]:
 
 
 def sweeps(file: Path, _: Path) -> dict[str, str]:
-    """Model Analyzer sweeps without offline rows: fitted to the lowest 40 % of the concurrencies of each configuration."""
+    """Model Analyzer sweeps without offline rows: fitted to the lowest 40 % of each configuration's loads."""
     points = [p for p in read_measurements(file) if p.scenario == "model analyzer sweep" and p.precision]
     judged = judge_all(groups(points, fit_fraction=0.4))
     rows = _rows(judged)
@@ -191,7 +191,8 @@ def _table(lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
 
 
-PARTS = {published: "triton_published/measurements.csv", sweeps: "triton_published/measurements.csv", load_tests: "sagemaker_mme_gpu"}
+PARTS = {published: "triton_published/measurements.csv", sweeps: "triton_published/measurements.csv",
+         load_tests: "sagemaker_mme_gpu"}
 
 
 if __name__ == "__main__":
