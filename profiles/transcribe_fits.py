@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transcribe_data import RULES, Data, K, Profile
+from transcribe_data import RULES, Data, K, Profile, Row
 from transcribe_rules import Rules
 from transcribe_series import FRAMEWORKS
 from transcribe_sizes import Sizes
@@ -43,14 +43,19 @@ def _text(one: Measured, found: ModelFit, sizes: Sizes) -> str:
     texts = {"name": one.name, "model": one.series.title, "task": one.series.task, "input": one.series.item,
              "backend": backend, "precision": one.row["precision"] or "unknown", "gpu": one.row["gpu"],
              "framework": FRAMEWORKS.get(backend, "tensorflow"),
-             "note": " ".join(filter(None, (one.note, told.note if told else "")))}
-    data: dict[str, Any] = {**texts, "measured_on": {"gpu": one.row["gpu_detail"]}, **numbers}
+             "note": " ".join(filter(None, (_device(one.row), one.note, told.note if told else "")))}
+    data: dict[str, Any] = {**texts, **numbers}
     instances = int(numbers["instance_count"]["value"])
     for name, known in {**_alone(one, found, numbers), **sizes.numbers(one, instances)}.items():
         group, _, leaf = name.rpartition(".")
         into = data.setdefault(group, {}) if group else data
         into[leaf] = number(known)
     return profile_yaml(HEAD.format(**texts), with_rules(data))
+
+
+def _device(row: Row) -> str:
+    """Which variant of the GPU it was."""
+    return f"Measured on {row['gpu_detail']}." if row["gpu_detail"] not in ("", row["gpu"]) else ""
 
 
 def _alone(one: Measured, found: ModelFit, numbers: Mapping[str, Any]) -> dict[str, K]:
