@@ -12,8 +12,8 @@ from mmesim.cli.progress import steps
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from mmesim.calibrate.serving.fit import Observed
     from mmesim.calibrate.serving.fitting import ModelFit
+    from mmesim.calibrate.serving.loop import Observed
     from mmesim.profile.points import OperatingPoint
 
 WHOLE = 4

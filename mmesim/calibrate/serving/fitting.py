@@ -41,7 +41,8 @@ def fittable(points: Iterable[OperatingPoint], *, given: int = GIVEN) -> tuple[l
     found: dict[tuple[str, ...], list[OperatingPoint]] = {}
     for point in points:
         found.setdefault((*point.group, point.input), []).append(point)
-    groups, remarks = [], []
+    groups: list[Group] = []
+    remarks: list[str] = []
     for key, rows in found.items():
         group = _group(key, rows, given, remarks)
         if group.alone:
