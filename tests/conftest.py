@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MMESIM_SHARED", ROOT.parent / "shared"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of side-by-side workers each takes whole files (their fixtures are costly), and one takes all live ones: real
-    servers and load generators must not disturb one another."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("live" if item.path.stem.endswith("_live") else item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each worker takes whole files, one of them all live ones: real servers must not disturb one another."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "live" if file.endswith("_live.py") else file
+
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
