@@ -23,6 +23,14 @@ SHORTER: dict[str, tuple[str, ...]] = {
     "many-small": ("--set", "duration=15m", "--set", "warmup=10m"),
     "quickstart": HOUR, "thrash": ("--set", "duration=20m")}
 """Overrides that end a run within seconds and leave what it shows."""
+POINTS = """\
+model,framework_backend,gpu,scenario,batch_size,concurrency,throughput_inf_per_s,latency_avg_ms,instance_count
+m,tensorrt,T4,offline,1,1,100,10,1
+m,tensorrt,T4,offline,8,1,400,20,1
+m,tensorrt,T4,online,1,1,90,11,1
+m,tensorrt,T4,online,1,4,180,22,1
+"""
+"""Operating points, as somebody might have measured them."""
 TO_READ = [name for name in scenario_names() if name != "azure-day"]
 
 
@@ -168,6 +176,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (scenario,), (policy,) = blocks("yaml"), blocks("python")
     (folder / "my.yaml").write_text(scenario)
     (folder / "my_policies.py").write_text(policy)
+    (folder / "points.csv").write_text(POINTS)
     return folder
 
 
@@ -177,7 +186,8 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_a_command_of_the_readme(words: list[str], desk: Path) -> None:
-    short = ["--set", "duration=8m", "--set", "warmup=1m"] if words[1] == "run" else []
+    short = ["--set", "duration=8m", "--set", "warmup=1m"] if words[1] == "run" else \
+        ["--dry-run"] if words[1:] == ["profile", "analyze", "models"] else []
     done = mmesim(*words[1:], *short, cwd=desk)
     allowed = (0, 1) if "--check" in words else (0,)
     assert done.returncode in allowed, done.stderr
