@@ -42,11 +42,19 @@ def numbers_of(results: Results, config: Mapping[str, Any], device: str) -> dict
 
 
 def fitted(results: Results, instances: int) -> ModelFit | None:
-    """What the grid says of the model on so many instances: S(b), and the fit of the lowest loads if there are some."""
+    """What the grid says of the model on so many instances: S(b), and the fit of the lowest loads if there are some.
+
+    The point with one request in flight of the same size is fitted too: it was taken in the same way as the loads, and
+    alone shows network and front end without a queue.
+    """
     points = [replace(point, source=SOURCE, at=f"grid/{results.model}") for point in results.points
               if point.instance_count == instances and point.compute_s is not None]
     groups, _ = fittable(points)
-    return fit_model(groups[0]) if groups else None
+    if not groups:
+        return None
+    group = groups[0]
+    same = tuple(point for point in group.alone if group.loaded and point.batch_size == group.loaded[0].batch_size)
+    return fit_model(replace(group, loaded=(*same, *group.loaded), given=group.given + len(same)))
 
 
 # How a number is written ---------------------------------------------------------------------------------------------
