@@ -110,7 +110,8 @@ def _unit_draws(law: str, cv: float, rng: np.random.Generator, n: int) -> NDArra
         return rng.standard_exponential(n)
     if law == "lognormal":
         sigma2 = math.log1p(cv * cv)
-        return np.exp(rng.standard_normal(n) * math.sqrt(sigma2) - sigma2 / 2)
+        draws: NDArray[np.float64] = np.exp(rng.standard_normal(n) * math.sqrt(sigma2) - sigma2 / 2)
+        return draws
     if law == "gamma":
         return rng.standard_gamma(1 / cv**2, n) * cv**2
     pairs = rng.random((n, 2))  # one row a draw: which phase, then how long
