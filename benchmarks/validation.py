@@ -22,11 +22,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.road import JUDGED, Simulated, simulated
 from mmesim.calibrate.loadtest.figure import draw as draw_load_test
 from mmesim.calibrate.loadtest.predict import Result, Settings, load_test
 from mmesim.calibrate.loadtest.tables import read_measurements as read_load_tests
 from mmesim.calibrate.serving.groups import Group, groups
+from mmesim.calibrate.serving.scaling import curves_of_points, scaling_table
 from mmesim.calibrate.serving.validate import FIGURES, REGIMES, Judged, Row, by_regime, judge_all, summary
+from mmesim.packaged import packaged_dir
+from mmesim.profile import profile_path
+from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers import read_measurements
 
 SHOWN = ("rps", "mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")
@@ -184,6 +189,65 @@ def _load_test_polls(results: Sequence[Result]) -> str:
     return _table(lines)
 
 
+# ---- from one GPU to another
+
+
+def gpu_to_gpu(file: Path, _: Path) -> dict[str, str]:
+    """The scaling rule from a T4, and the spread of its errors over every pair of GPUs."""
+    rows = scaling_table(curves_of_points(read_measurements(file)))
+    lines: list[tuple[Any, ...]] = [("from", "to", "backend", "precision", "time ratio, short to long batches",
+                                     "models", "points", "error left out: median \\| p90")]
+    lines += [(row["from"], row["to"], row["backend"], row["precision"],
+               f"{row['ratio_short']:.2f} to {row['ratio_long']:.2f}", row["models"], row["points"],
+               f"{100 * row['median_error']:.0f} % \\| {100 * row['p90_error']:.0f} %")
+              for row in rows if row["from"] == "T4"]
+    medians = np.array([row["median_error"] for row in rows])
+    told = (f"All {len(rows)} rules (pair of GPUs, backend, precision): median error {100 * np.median(medians):.0f} % "
+            f"in the middle, {100 * np.quantile(medians, 0.9):.0f} % at the 90th percentile.")
+    return {"scaling": f"{_table(lines)}\n\n{told}"}
+
+
+# ---- models measured on a CPU
+
+
+def cpu_road(file: Path, _: Path) -> dict[str, str]:
+    """Shipped profiles measured on a CPU, in runs of the whole simulator, beside Perf Analyzer's at unseen loads."""
+    judged = [point for point in read_measurements(file) if point.source.startswith(JUDGED)]
+    seen = [simulated(profile_path(f"{point.model}-python-cpu"), point.concurrency or 1, items=point.batch_size,
+                      instances=point.instance_count or 1) for point in judged]
+    return {"cpu summary": _cpu_summary(judged, seen), "cpu loads": _cpu_loads(judged, seen)}
+
+
+def _cpu_summary(judged: Sequence[OperatingPoint], seen: Sequence[Simulated]) -> str:
+    errors: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for point, one in zip(judged, seen, strict=True):
+        errors.setdefault((point.model, point.instance_count or 1), []).append(_cpu_errors(point, one))
+    lines: list[tuple[Any, ...]] = [("model", "instances", "cases", "throughput: median \\| worst",
+                                     "mean latency: median \\| worst")]
+    for (model, instances), pairs in errors.items():
+        shown = (f"{100 * float(np.median(np.abs(column))):.1f} % \\| {100 * max(column, key=abs):+.1f} %"
+                 for column in zip(*pairs, strict=True))
+        lines.append((model, instances, len(pairs), *shown))
+    return _table(lines)
+
+
+def _cpu_errors(point: OperatingPoint, one: Simulated) -> tuple[float, float]:
+    """Predicted over measured, less 1: throughput, mean latency."""
+    assert point.throughput_per_s and point.latency_s
+    return one.request_rps * point.batch_size / point.throughput_per_s - 1, one.latency_s / point.latency_s - 1
+
+
+def _cpu_loads(judged: Sequence[OperatingPoint], seen: Sequence[Simulated]) -> str:
+    """A row for each load."""
+    lines: list[tuple[Any, ...]] = [("model", "instances", "items a request", "in flight",
+                                     "inferences/s: predicted \\| measured", "mean ms: predicted \\| measured")]
+    for point, one in zip(judged, seen, strict=True):
+        lines.append((point.model, point.instance_count, point.batch_size, point.concurrency,
+                      f"{one.request_rps * point.batch_size:.0f} \\| {point.throughput_per_s:.0f}",
+                      f"{one.latency_s * 1e3:.1f} \\| {(point.latency_s or 0) * 1e3:.1f}"))
+    return _table(lines)
+
+
 def _table(lines: Sequence[Sequence[Any]]) -> str:
     """Markdown; the first line is the head. Texts to the left, figures to the right."""
     head, *rest = lines
@@ -191,8 +255,9 @@ def _table(lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
 
 
-PARTS = {published: "triton_published/measurements.csv", sweeps: "triton_published/measurements.csv",
-         load_tests: "sagemaker_mme_gpu"}
+_POINTS = "triton_published/measurements.csv"
+PARTS = {published: _POINTS, sweeps: _POINTS, gpu_to_gpu: _POINTS, load_tests: "sagemaker_mme_gpu",
+         cpu_road: packaged_dir("profiles") / "measured" / "cpu.csv"}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from mmesim.profile.schema import provenances
 from mmesim.units import MIB
 
 NAMES = profile_names()
+PUBLISHED = [name for name in NAMES if load_profile(name).file.measured_on is None]
+"""Made from what others published; the rest was measured here (tests/test_profile_measured.py)."""
 GOOD = profile_path("bert-large-pytorch-t4").read_text(encoding="utf-8")
 
 
@@ -54,7 +56,8 @@ def test_every_number_says_how_it_is_known(name):
     profile = load_profile(name)
     found = {".".join(path): known for path, known in provenances(profile.file)}
     assert {"latency", "host_cpu.per_item", "overhead", "host_bytes"} <= set(found)
-    assert {"gpu_bytes", "load.fixed", "artifact_bytes"} <= set(found) or profile.file.disk_bytes is None
+    assert {"gpu_bytes", "load.fixed", "artifact_bytes"} <= set(found) or profile.file.disk_bytes is None \
+        or name not in PUBLISHED
     for path, known in found.items():
         origin = profile.provenance(path)
         assert origin.source == profile.file.sources[known.source]
@@ -71,7 +74,7 @@ def test_profile_fits_a_t4_with_its_framework_and_an_idle_server(name):
     assert 165 * MIB + profile.framework_base_bytes + profile.gpu_bytes < 0.9 * visible
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_sizes_and_shares_are_sensible(name):
     profile = load_profile(name)
     assert (profile.artifact_bytes is None) == (profile.disk_bytes is None)
