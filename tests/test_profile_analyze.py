@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from mmesim.calibrate.analyze import AnalyzeSettings, Progress, make_plan, pagecache, run_plan
-from mmesim.calibrate.analyze.assemble import Results, write_profiles
+from mmesim.calibrate.analyze.assemble import write_profiles
 from mmesim.calibrate.analyze.bench import throughput_rps
 from mmesim.calibrate.analyze.device import catalog_name, parse_metrics, parse_smi
 from mmesim.calibrate.analyze.numbers import numbers_of
 from mmesim.calibrate.analyze.plan import Plan, Step
+from mmesim.calibrate.analyze.results import Results
 from mmesim.calibrate.analyze.run import changed_steps, result_of
 from mmesim.calibrate.analyze.settings import find_models, renamed, write_scratch_repository
 from mmesim.calibrate.serving.curve import BatchCurve

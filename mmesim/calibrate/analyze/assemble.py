@@ -1,25 +1,18 @@
-"""From raw results to profiles: each number with the step it comes from; what was not measured is absent.
-
-All results of the run's folder that were measured with the model's present files are used, whichever command measured
-them.
-"""
+"""From raw results to profiles: each number with the step it comes from; what was not measured is absent."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmesim.calibrate.analyze.device import catalog_name
 from mmesim.calibrate.analyze.numbers import SOURCE, numbers_of
+from mmesim.calibrate.analyze.results import Results, read_results
 from mmesim.calibrate.analyze.settings import AnalyzeSettings
 from mmesim.calibrate.serving.written import with_keys
 from mmesim.profile import ModelProfile, read_profile
 from mmesim.profile.model import ON_CPU
-from mmesim.profile.points import OperatingPoint
-from mmesim.profile.readers import read_points
 from mmesim.profile.write import profile_yaml
 
 MAIN_FIELD = {"grid": "latency", "load": "load", "memory": "host_bytes", "work": "host_cpu",
@@ -31,40 +24,6 @@ HEAD = """\
 # {model} on {device}.
 # Written by mmesim profile analyze; what was not measured is absent.
 """
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a run's folder knows of one model."""
-
-    model: str
-    records: Mapping[str, Mapping[str, Any]]
-    """Step -> {step, digests, machine, result}."""
-    points: list[OperatingPoint] = field(default_factory=list)
-    """What Model Analyzer measured."""
-
-    def result(self, step: str) -> Mapping[str, Any] | None:
-        """What this step measured; None when it was not done."""
-        record = self.records.get(step)
-        return record["result"] if record else None
-
-    def of_kind(self, kind: str) -> dict[str, Mapping[str, Any]]:
-        """Step -> result, of all steps of a kind."""
-        return {step: record["result"] for step, record in self.records.items() if step.startswith(f"{kind}/")}
-
-
-def read_results(folder: Path, model: str, digests: Mapping[str, str]) -> Results:
-    """All results about this model whose files are still the same."""
-    records = {}
-    for path in sorted(folder.glob("raw/**/*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        of_now = all(digests.get(name, hash_) == hash_ for name, hash_ in record["digests"].items())
-        if model in record["digests"] and of_now:
-            records[record["step"]] = record
-    results = Results(model, records)
-    grid = results.result(f"grid/{model}")
-    points = read_points([folder / grid["checkpoint"]]).points if grid else []
-    return Results(model, records, [point for point in points if point.model == model])
 
 
 def write_profiles(settings: AnalyzeSettings, digests: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -6,15 +6,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from mmesim.calibrate.analyze.results import Results
 from mmesim.calibrate.serving.fitting import ModelFit, fit_model, fittable
 from mmesim.calibrate.serving.written import fitted_numbers
 from mmesim.profile.model import ON_CPU
 from mmesim.units import MIB, parse_duration_s
-
-if TYPE_CHECKING:
-    from mmesim.calibrate.analyze.assemble import Results
 
 Number: TypeAlias = dict[str, Any]
 SOURCE = "mmesim profile analyze"
