@@ -152,6 +152,15 @@ def test_groups_without_offline_rows_are_split_by_a_fraction() -> None:
     assert setting(rows[0]) == Setting(1, 2, 64)
 
 
+def test_a_sweep_has_its_curve_from_one_request_in_flight_at_each_batch_size() -> None:
+    rows = [replace(p, concurrency=n + 1, batch_size=b, latency_s=0.01 * b) for b in (1, 4)
+            for n, p in enumerate(loaded([0.01] * 4))]
+    one, four = groups(rows, fit_fraction=0.5)
+    assert [(p.batch_size, p.latency_s) for p in one.alone] == [(1, 0.01), (4, 0.04)] == \
+        [(p.batch_size, p.latency_s) for p in four.alone]
+    assert not {id(p) for p in one.alone} & {id(p) for group in (one, four) for p in group.judged}
+
+
 def test_regimes_follow_the_saturation_point() -> None:
     rows = [replace(p, model="m", backend="", precision="", gpu="") for p in offline({1: 0.004})]
     (group,) = groups([*loaded([0.010, 0.010, 0.0125, 0.02, 0.04, 0.08]), *rows])

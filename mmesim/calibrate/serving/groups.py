@@ -87,7 +87,11 @@ def _group(key: Sequence[str], rows: Sequence[OperatingPoint]) -> Group:
 
 
 def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: float) -> list[Group]:
-    """One group for each configuration and batch size: its lowest concurrencies are given, the lowest as S(b)."""
+    """One group for each configuration and batch size: its lowest concurrencies are given.
+
+    S(b) is of the points with one request in flight, of all batch sizes of the configuration (each is the lowest of its
+    own group), or else of the lowest point.
+    """
     settings: dict[tuple[str, Setting, str], list[OperatingPoint]] = {}
     for row in rows:
         if _is_closed_loop(row):
@@ -99,7 +103,10 @@ def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: f
         if given < len(same) and _concurrency(same[0]) < _concurrency(same[-1]):
             text = ", ".join(filter(None, (variant, f"instances={at.instance_count}", f"max batch={at.max_batch_size}",
                                            f"batch={at.items}")))
-            made.append(Group(*key, alone=(same[0],), loaded=tuple(same), given=given, configuration=text))
+            alone = [row for (_, there, _), some in settings.items() for row in some if row.concurrency == 1
+                     and (there.instance_count, there.max_batch_size) == (at.instance_count, at.max_batch_size)]
+            made.append(Group(*key, alone=tuple(sorted(alone or same[:1], key=_batch)), loaded=tuple(same), given=given,
+                              configuration=text))
     return made
 
 
