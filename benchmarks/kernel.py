@@ -76,6 +76,7 @@ def run(options: argparse.Namespace, n: int) -> float:
 
 
 def main() -> None:
+    """Print the rate of several runs of the bare data plane, after one that compiles it."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("models", 2000), ("instances", 10), ("requests", 2_000_000), ("delay-us", 0), ("runs", 5),
                           ("seed", 1)):

@@ -83,6 +83,7 @@ def perf_points(server: TritonServer, model: str, loads: Iterable[int], folder: 
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Measure the models of a repository at the given loads and request sizes, and write their points."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--loads", default="4,6,12,24")

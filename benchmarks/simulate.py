@@ -150,6 +150,7 @@ def profile(requests: int) -> None:
 
 
 def main() -> None:
+    """Do the measurement that the options ask for: rounds, scaling with the length, a day, or a profile."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=3_000_000)
     parser.add_argument("--rounds", type=int, default=3)

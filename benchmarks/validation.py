@@ -45,6 +45,7 @@ def is_held_out(group: Group) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Judge one part or all, and write each into the page as soon as it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS])

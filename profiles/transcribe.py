@@ -127,6 +127,7 @@ def vit_saturated(data: Data) -> Table:
 
 
 def resnet_profiles(data: Data, rules: Rules) -> list[Profile]:
+    """ResNet-50 through three backends: one engine and one ONNX file, the payload of the multi-model benchmark."""
     cached = data.measured(model="resnet50-v1.5", framework_backend="onnxruntime+tensorrt", scenario="offline")
     engine = one(data.sizes, model="resnet50", format="tensorrt plan")
     plan = K(f"{float(engine['file_size_mb']):.2f}", "published", cite(engine), engine["source_locator"])

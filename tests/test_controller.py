@@ -54,6 +54,7 @@ class Story:
         return "\n".join(lines) + "\n"
 
     def line(self, line: str) -> list[str]:
+        """What the controller answers to one line of a transcript."""
         words = line.split()
         if not words or line.startswith("#"):
             return []

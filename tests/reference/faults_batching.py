@@ -22,6 +22,7 @@ fault = partial(register, FAULTS)
 
 @fault(Copy, "walk")
 def batch_one_item_too_large(self: Copy) -> Walk:
+    """A batch may hold one item more than max_batch."""
     walked: list[Invocation] = []
     preferred, items = None, 0
     for invocation in self.queue:
@@ -57,6 +58,7 @@ def timer_survives_the_launch_it_was_for(self: Copy) -> None:
 
 @fault(Copy, "enqueue")
 def nothing_is_tried_after_a_rejection(self: Copy, invocation: Invocation) -> None:
+    """A full queue refuses and leaves it at that: no batch is formed."""
     invocation.spend(Reason.HOST_CPU, self.plane.now_ns - invocation.since_ns)
     invocation.since_ns = self.plane.now_ns
     if 0 < self.spec.max_queue <= len(self.queue):
