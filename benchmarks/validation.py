@@ -26,9 +26,10 @@ from benchmarks.road import JUDGED, Simulated, simulated
 from mmesim.calibrate.loadtest.figure import draw as draw_load_test
 from mmesim.calibrate.loadtest.predict import Result, Settings, load_test
 from mmesim.calibrate.loadtest.tables import read_measurements as read_load_tests
+from mmesim.calibrate.parallel import side_by_side
 from mmesim.calibrate.serving.groups import Group, groups
 from mmesim.calibrate.serving.scaling import curves_of_points, scaling_table
-from mmesim.calibrate.serving.validate import FIGURES, REGIMES, Judged, Row, by_regime, judge_all, summary
+from mmesim.calibrate.serving.validate import FIGURES, REGIMES, Judged, Row, by_regime, judge, summary
 from mmesim.packaged import packaged_dir
 from mmesim.profile import profile_path
 from mmesim.profile.points import OperatingPoint
@@ -75,7 +76,7 @@ def filled(text: str, tables: dict[str, str]) -> str:
 def published(file: Path, figures: Path) -> dict[str, str]:
     """Tables of all groups, and a figure by regime."""
     started = time.monotonic()
-    judged = judge_all(groups(read_measurements(file)))
+    judged = side_by_side(judge, groups(read_measurements(file)))
     print(f"published points: {len(judged)} groups in {time.monotonic() - started:.0f} s", file=sys.stderr)
     held = [one for one in judged if is_held_out(one.group)]
     rows = {"all": _rows(judged), "held out": _rows(held),
@@ -88,7 +89,7 @@ def published(file: Path, figures: Path) -> dict[str, str]:
 def sweeps(file: Path, _: Path) -> dict[str, str]:
     """Model Analyzer sweeps without offline rows: fitted to the lowest 40 % of each configuration's loads."""
     points = [p for p in read_measurements(file) if p.scenario == "model analyzer sweep" and p.precision]
-    judged = judge_all(groups(points, fit_fraction=0.4))
+    judged = side_by_side(judge, groups(points, fit_fraction=0.4))
     rows = _rows(judged)
     lines = [("rows", "configurations", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
     for name, some in (("all", rows), ("that pass Little's law", [row for row in rows if row.point.is_sound])):

@@ -12,7 +12,8 @@ from transcribe_sizes import Sizes
 from transcribe_tables import Measured
 from transcribe_yaml import HEAD, number, with_rules
 
-from mmesim.calibrate.serving.fitting import ModelFit, fit_models, fittable
+from mmesim.calibrate.parallel import side_by_side
+from mmesim.calibrate.serving.fitting import ModelFit, fit_model, fittable
 from mmesim.calibrate.serving.groups import Group
 from mmesim.calibrate.serving.written import fitted_numbers
 from mmesim.profile.write import profile_yaml
@@ -26,7 +27,7 @@ ALONE = {"gpu_share": K(1.0, "rule", RULES["rule-share-any"]),
 def fitted(data: Data, rules: Rules, told: Mapping[str, Profile], measured: Iterable[Measured]) -> dict[str, str]:
     """Name -> YAML text. The fits run side by side; the same rows give the same text."""
     wanted, sizes = list(measured), Sizes(data, rules, told)
-    fits = fit_models([_group(one) for one in wanted])
+    fits = side_by_side(fit_model, [_group(one) for one in wanted])
     return {one.name: _text(one, found, sizes) for one, found in zip(wanted, fits, strict=True)}
 
 

@@ -50,7 +50,8 @@ def profile_fit(
 
       mmesim profile fit sweep/ --gpu A10G -o mine.yaml
     """
-    from mmesim.calibrate.serving.fitting import fit_models, fittable
+    from mmesim.calibrate.parallel import side_by_side
+    from mmesim.calibrate.serving.fitting import fit_model, fittable
     from mmesim.dataplane.compiled import warm_up
     from mmesim.profile.readers import Given, read_points
     known = Given(model=model, backend=backend, precision=precision, gpu=gpu)
@@ -61,7 +62,7 @@ def profile_fit(
     if any(one.seen for one in found):
         warm_up(note)
     with steps("groups", len(found)) as done:
-        fits = fit_models(found, processes=processes, done=done)
+        fits = side_by_side(fit_model, found, processes=processes, done=done)
     if as_json:
         print_json({"groups": [_json(one) for one in fits], "remarks": remarks})
     else:

@@ -41,8 +41,9 @@ def profile_validate(
 
       mmesim profile validate --measurements sweep.csv --fit-fraction 0.3 --json > validation.json
     """
+    from mmesim.calibrate.parallel import side_by_side
     from mmesim.calibrate.serving.groups import groups
-    from mmesim.calibrate.serving.validate import judge_all
+    from mmesim.calibrate.serving.validate import judge
     from mmesim.dataplane.compiled import warm_up
     from mmesim.profile.readers import read_points
     found = groups(read_points([measurements]).points, fit_fraction=fit_fraction)
@@ -54,7 +55,7 @@ def profile_validate(
                                       "throughput and mean latency); without offline rows: --fit-fraction 0.3"))
     warm_up(note)
     with steps("groups", len(found)) as done:
-        judged = judge_all(found, processes=processes, done=done)
+        judged = side_by_side(judge, found, processes=processes, done=done)
     kept = [row for one in judged for row in one.rows if not grade or row.point.grade in grade]
     if as_json:
         print_json(_json(judged, kept))

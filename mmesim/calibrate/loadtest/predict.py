@@ -17,6 +17,7 @@ from mmesim.calibrate.loadtest.fit import Fitted, fit_timing, hypotheses, warmin
 from mmesim.calibrate.loadtest.locust import QUANTILES, percentiles_ms
 from mmesim.calibrate.loadtest.memory import Memory, calibrate_memory
 from mmesim.calibrate.loadtest.tables import Measured, Poll
+from mmesim.calibrate.parallel import side_by_side
 from mmesim.catalog import load_catalog
 from mmesim.errors import InputError, Problem
 from mmesim.units import ns
@@ -99,26 +100,20 @@ def load_test(measured: Sequence[Measured], settings: Settings, tick: Tick = lam
     known = [(test, each.polls[:settings.calibrate_polls]) for each, test in zip(measured, tests, strict=True)]
     cases = [(*case, settings.seed + n) for case in known for n in range(settings.seeds)]
     steps = len(cases) * (len(tried) + 1)
-    fits = _searched([(test, polls, hypothesis, seed) for test, polls, seed in cases for hypothesis in tried],
-                     lambda done: tick(done, steps))
+    fits = side_by_side(_search, [(test, polls, hypothesis, seed) for test, polls, seed in cases
+                                  for hypothesis in tried],
+                        done=lambda done: tick(done, steps))
     groups = [tuple(fits[n:n + len(tried)]) for n in range(0, len(fits), len(tried))]
     firsts = [min(group, key=lambda fitted: fitted.cost) for group in groups]
-    bests = _searched([(test, polls, first.hypothesis, seed, first.timing)
-                       for (test, polls, seed), first in zip(cases, firsts, strict=True)],
-                      lambda done: tick(len(fits) + done, steps))
+    bests = side_by_side(_search, [(test, polls, first.hypothesis, seed, first.timing)
+                                   for (test, polls, seed), first in zip(cases, firsts, strict=True)],
+                         done=lambda done: tick(len(fits) + done, steps))
     return [_predicted(each, test, settings, bests[n:n + settings.seeds], groups[n:n + settings.seeds])
             for n, each, test in zip(range(0, len(cases), settings.seeds), measured, tests, strict=True)]
 
 
-def _searched(searches: Sequence[tuple[Any, ...]], tick: Callable[[int], None]) -> list[Fitted]:
-    """`fit_timing` of each, in their order, worked off on all processors."""
-    from joblib import Parallel, delayed
-
-    done: list[Fitted] = []
-    for fitted in Parallel(n_jobs=-1, return_as="generator")(delayed(fit_timing)(*search) for search in searches):
-        done.append(fitted)
-        tick(len(done))
-    return done
+def _search(arguments: tuple[Any, ...]) -> Fitted:
+    return fit_timing(*arguments)
 
 
 def _test(measured: Measured, settings: Settings) -> LoadTest:

@@ -1,4 +1,4 @@
-"""Which of many points make one model's fit, and the fits of all models in them.
+"""Which of many points make one model's fit, and the fit of a group.
 
 Points of one (model, backend, precision, GPU, input) belong together. S(b) comes from its offline points, or, where
 there are none (Model Analyzer's sweeps), from those with one request in flight. Of the loaded points one setting of the
@@ -9,12 +9,12 @@ a profile then has the errors that are found there. Rows that Little's law refut
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmesim.calibrate.serving.curve import BatchCurve, offline_curve
 from mmesim.calibrate.serving.fit import ServingFit, fit_serving
-from mmesim.calibrate.serving.groups import GIVEN, Group, setting
+from mmesim.calibrate.serving.groups import GIVEN, Group, by_model, is_closed_loop, setting
 from mmesim.profile.points import OperatingPoint
 
 NO_ALONE = "no point with one request in flight: perf_analyzer -m MODEL -b 1 --concurrency-range 1, and with other -b"
@@ -38,12 +38,9 @@ class ModelFit:
 
 def fittable(points: Iterable[OperatingPoint], *, given: int = GIVEN) -> tuple[list[Group], list[str]]:
     """(groups in order of appearance, remarks on what was left out); `given`: loaded points that a fit may see."""
-    found: dict[tuple[str, ...], list[OperatingPoint]] = {}
-    for point in points:
-        found.setdefault((*point.group, point.input), []).append(point)
     groups: list[Group] = []
     remarks: list[str] = []
-    for key, rows in found.items():
+    for key, rows in by_model(points).items():
         group = _group(key, rows, given, remarks)
         if group.alone:
             groups.append(group)
@@ -77,8 +74,7 @@ def _has_latency(row: OperatingPoint) -> bool:
 
 def _is_loaded(row: OperatingPoint, has_offline: bool) -> bool:
     """A closed loop; one request in flight is a load only where others give S(b)."""
-    closed = bool(row.concurrency and row.throughput_per_s and row.latency_s)
-    return closed and (has_offline or row.concurrency != 1)
+    return is_closed_loop(row) and (has_offline or row.concurrency != 1)
 
 
 def _commonest(loaded: Sequence[OperatingPoint]) -> list[OperatingPoint]:
@@ -97,24 +93,10 @@ def _one_in_flight(rows: Sequence[OperatingPoint], chosen: Sequence[OperatingPoi
 
 
 def fit_model(group: Group) -> ModelFit:
-    """The fit of one group that :func:`fittable` gave."""
+    """The fit of one group."""
     curve = offline_curve(group.alone)
     if not group.seen:
         return ModelFit(group, curve, None)
     fit = fit_serving(curve, setting(group.seen[0]), group.seen, backend=group.backend,
                       whole_latency=group.whole_latency)
     return ModelFit(group, curve, fit)
-
-
-def fit_models(groups: Sequence[Group], *, processes: int = -1,
-               done: Callable[[int], None] | None = None) -> list[ModelFit]:
-    """The fits of all groups, side by side over the cores; `done` is told how many there are."""
-    from joblib import Parallel, delayed
-
-    results: list[ModelFit] = []
-    for found in Parallel(n_jobs=min(processes, len(groups)) if processes > 0 else processes,
-                          return_as="generator")(delayed(fit_model)(group) for group in groups):
-        results.append(found)
-        if done:
-            done(len(results))
-    return results

@@ -63,14 +63,20 @@ def setting(point: OperatingPoint) -> Setting:
                    point.preferred_batch_sizes)
 
 
+def by_model(points: Iterable[OperatingPoint]) -> dict[tuple[str, ...], list[OperatingPoint]]:
+    """(model, backend, precision, GPU, input) -> its points, in order of appearance."""
+    found: dict[tuple[str, ...], list[OperatingPoint]] = {}
+    for point in points:
+        found.setdefault((*point.group, point.input), []).append(point)
+    return found
+
+
 def groups(points: Iterable[OperatingPoint], *, fit_fraction: float | None = None) -> list[Group]:
     """All groups that can be judged, in order of appearance.
 
     `fit_fraction`: groups without offline points are taken too; that part of their concurrencies, the lowest, is given.
     """
-    found: dict[tuple[str, ...], list[OperatingPoint]] = {}
-    for point in points:
-        found.setdefault((*point.group, point.input), []).append(point)
+    found = by_model(points)
     made = [_group(key, rows) for key, rows in found.items()]
     kept = [group for group in made if group.alone and group.judged]
     if fit_fraction is not None:
@@ -82,7 +88,7 @@ def groups(points: Iterable[OperatingPoint], *, fit_fraction: float | None = Non
 
 def _group(key: Sequence[str], rows: Sequence[OperatingPoint]) -> Group:
     alone = [row for row in rows if row.scenario == "offline" and (row.compute_s or row.latency_s)]
-    loaded = [row for row in rows if row.scenario == "online" and _is_closed_loop(row)]
+    loaded = [row for row in rows if row.scenario == "online" and is_closed_loop(row)]
     return Group(*key, alone=tuple(sorted(alone, key=_batch)), loaded=tuple(sorted(loaded, key=_concurrency)))
 
 
@@ -94,7 +100,7 @@ def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: f
     """
     settings: dict[tuple[str, Setting, str], list[OperatingPoint]] = {}
     for row in rows:
-        if _is_closed_loop(row):
+        if is_closed_loop(row):
             settings.setdefault((row.variant, setting(row), row.scenario), []).append(row)
     made = []
     for (variant, at, _), same in settings.items():
@@ -110,7 +116,8 @@ def _by_fraction(key: Sequence[str], rows: Sequence[OperatingPoint], fraction: f
     return made
 
 
-def _is_closed_loop(row: OperatingPoint) -> bool:
+def is_closed_loop(row: OperatingPoint) -> bool:
+    """Whether the row tells throughput and mean latency of one model, alone, at a concurrency."""
     return bool(row.concurrency and row.throughput_per_s and row.latency_s) and not row.co_located
 
 

@@ -63,11 +63,14 @@ class Timing:
 
     def batch_s(self, curve: BatchCurve, setting: Setting) -> NDArray[np.float64]:
         """Seconds of a batch of 0..max_requests requests under load, alone on the device; index 0 is 0."""
-        requests = np.arange(setting.max_requests + 1)
-        seconds = curve.seconds(requests * setting.items)
-        seconds = seconds[1] + (seconds - seconds[1]) * (1 - self.excess) + self.launch_s + self.copy_s * requests
-        seconds[0] = 0.0
-        return seconds
+        requests = np.arange(1, setting.max_requests + 1)
+        return np.append(0.0, self.loaded_s(curve, requests * setting.items, setting.items))
+
+    def loaded_s(self, curve: BatchCurve, sizes: NDArray[np.int64], items: int) -> NDArray[np.float64]:
+        """Seconds of batches of `sizes` items under load, made of requests of `items`."""
+        one_s = curve.seconds([items])[0]
+        plain_s = one_s + (curve.seconds(sizes) - one_s) * (1 - self.excess)
+        return plain_s + self.launch_s + self.copy_s * sizes / items
 
     def shares(self, batch_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Share of the device that a batch of 0..max_requests requests wants, in (0, 1]."""

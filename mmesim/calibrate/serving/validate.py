@@ -8,14 +8,14 @@ fit sees them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mmesim.calibrate.serving.curve import offline_curve
-from mmesim.calibrate.serving.fit import ServingFit, fit_serving
+from mmesim.calibrate.serving.fit import ServingFit
+from mmesim.calibrate.serving.fitting import fit_model
 from mmesim.calibrate.serving.groups import Group, setting
 from mmesim.calibrate.serving.window import counted_part, counts_whole_requests_only
 from mmesim.profile.points import OperatingPoint
@@ -66,23 +66,10 @@ class Judged:
 
 def judge(group: Group) -> Judged:
     """Fit to what the group gives, and predict the rest."""
-    fit = fit_serving(offline_curve(group.alone), setting(group.seen[0]), group.seen, backend=group.backend,
-                      whole_latency=group.whole_latency)
+    fit = fit_model(group).fit
+    assert fit is not None, group.name
     windowed = counts_whole_requests_only(group.seen)
     return Judged(group, fit, tuple(_row(group, fit, point, windowed) for point in group.judged))
-
-
-def judge_all(found: Sequence[Group], *, processes: int = -1,
-              done: Callable[[int], None] | None = None) -> list[Judged]:
-    """Judge every group, side by side over the cores; `done` is told how many are."""
-    from joblib import Parallel, delayed
-
-    results = []
-    for judged in Parallel(n_jobs=processes, return_as="generator")(delayed(judge)(group) for group in found):
-        results.append(judged)
-        if done:
-            done(len(results))
-    return results
 
 
 def _row(group: Group, fit: ServingFit, point: OperatingPoint, windowed: bool) -> Row:

@@ -175,9 +175,7 @@ def _outside(alone: Sequence[OperatingPoint]) -> Number | None:
 
 def _under_load(found: ModelFit, fit: ServingFit) -> dict[str, Any]:
     sizes, timing, items = _sizes(found.curve, fit.setting.items), fit.timing, fit.setting.items
-    one_s = float(found.curve.seconds([items])[0])
-    plain_s = one_s + (found.curve.seconds(sizes) - one_s) * (1 - timing.excess)
-    seconds = plain_s + timing.launch_s + timing.copy_s * np.array(sizes) / items
+    seconds = timing.loaded_s(found.curve, np.array(sizes), items)
     cut = f" less {timing.excess:.0%} of its growth, the client's ({_interval(fit, 'excess')})" if timing.excess else ""
     padded = "; steps at powers of two, to which the engine pads" if found.curve.padded else ""
     note = (f"a batch under load: S(b) of one request in flight{cut}, launch {_term(fit, 'launch_s')}, copy of each "
