@@ -26,11 +26,11 @@ from benchmarks.road import JUDGED, Simulated, simulated
 from mmesim.calibrate.loadtest.figure import draw as draw_load_test
 from mmesim.calibrate.loadtest.predict import Result, Settings, load_test
 from mmesim.calibrate.loadtest.tables import read_measurements as read_load_tests
-from mmesim.calibrate.parallel import side_by_side
 from mmesim.calibrate.serving.groups import Group, groups
 from mmesim.calibrate.serving.scaling import curves_of_points, scaling_table
 from mmesim.calibrate.serving.validate import FIGURES, REGIMES, Judged, Row, by_regime, judge, summary
 from mmesim.packaged import packaged_dir
+from mmesim.parallel import side_by_side
 from mmesim.profile import profile_path
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers import read_measurements

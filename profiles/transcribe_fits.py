@@ -12,10 +12,10 @@ from transcribe_sizes import Sizes
 from transcribe_tables import Measured
 from transcribe_yaml import HEAD, number, with_rules
 
-from mmesim.calibrate.parallel import side_by_side
 from mmesim.calibrate.serving.fitting import ModelFit, fit_model, fittable
 from mmesim.calibrate.serving.groups import Group
 from mmesim.calibrate.serving.written import fitted_numbers
+from mmesim.parallel import side_by_side
 from mmesim.profile.write import profile_yaml
 
 ALONE = {"gpu_share": K(1.0, "rule", RULES["rule-share-any"]),

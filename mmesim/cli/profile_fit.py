@@ -50,9 +50,9 @@ def profile_fit(
 
       mmesim profile fit sweep/ --gpu A10G -o mine.yaml
     """
-    from mmesim.calibrate.parallel import side_by_side
     from mmesim.calibrate.serving.fitting import fit_model, fittable
     from mmesim.dataplane.compiled import warm_up
+    from mmesim.parallel import side_by_side
     from mmesim.profile.readers import Given, read_points
     known = Given(model=model, backend=backend, precision=precision, gpu=gpu)
     found, remarks = fittable(read_points(paths, given=known).points, given=given)

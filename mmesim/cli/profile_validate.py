@@ -41,10 +41,10 @@ def profile_validate(
 
       mmesim profile validate --measurements sweep.csv --fit-fraction 0.3 --json > validation.json
     """
-    from mmesim.calibrate.parallel import side_by_side
     from mmesim.calibrate.serving.groups import groups
     from mmesim.calibrate.serving.validate import judge
     from mmesim.dataplane.compiled import warm_up
+    from mmesim.parallel import side_by_side
     from mmesim.profile.readers import read_points
     found = groups(read_points([measurements]).points, fit_fraction=fit_fraction)
     if group:

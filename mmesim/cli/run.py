@@ -108,10 +108,10 @@ def _simulate(scenario: Scenario, out: Path, say: Say, *, bar: bool, report: boo
 
 
 def _simulated(built: Build, writer: OutputWriter, say: Say, bar: bool) -> Run:
-    from mmesim.cli.blame import policies_to_blame
     from mmesim.cli.progress import simulated_time
     from mmesim.dataplane.compiled import warm_up
     from mmesim.journal.record import NAME, JournalWriter
+    from mmesim.sim.blame import policies_to_blame
     from mmesim.sim.run import simulate
     warm_up(say)
     journal = JournalWriter(writer.path(NAME), built) if built.scenario.output.journal else None

@@ -17,9 +17,9 @@ from mmesim.calibrate.loadtest.fit import Fitted, fit_timing, hypotheses, warmin
 from mmesim.calibrate.loadtest.locust import QUANTILES, percentiles_ms
 from mmesim.calibrate.loadtest.memory import Memory, calibrate_memory
 from mmesim.calibrate.loadtest.tables import Measured, Poll
-from mmesim.calibrate.parallel import side_by_side
 from mmesim.catalog import load_catalog
 from mmesim.errors import InputError, Problem
+from mmesim.parallel import side_by_side
 from mmesim.units import ns
 from mmesim.workload.clients import staged_users
 from mmesim.workload.types import StageSpec
