@@ -10,30 +10,21 @@ import numpy as np
 
 from mmesim.errors import InputError, Problem
 from mmesim.profile.model import ModelProfile
-from mmesim.report.theme import COLOURS
+from mmesim.report.printed import INK, check_format, printed
 
-FORMATS = (".png", ".svg", ".pdf")
 BEYOND, FAR = 4, 16
 """The curve is drawn to so many times the last batch size of the table; to max_batch_size, if that is not too far."""
-_RC = {"svg.hashsalt": "mmesim", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "axes.spines.top": False,
-       "axes.spines.right": False, "grid.color": COLOURS["grid"][0], "axes.titlelocation": "left"}
 
 
 def draw_profile(profile: ModelProfile, path: Path) -> None:
     """Write the figure; the same profile gives the same bytes. Raises InputError: no latencies, or a strange suffix."""
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(Problem(f"{path.name} is no kind of figure", hint=f"end it in {', '.join(FORMATS)}"))
+    check_format(path)
     if profile.file.latency is None:
         raise InputError(Problem(f"the profile {profile.name} has no latency to draw",
                                  hint="measure it: mmesim profile analyze REPOSITORY --only grid"))
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    with rc_context(_RC):
-        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
-        FigureCanvasAgg(figure)
+    with printed(path, 9.6, 4.2) as figure:
         file = profile.file
         what = f"{file.model}, {file.backend} {file.precision} on {file.gpu}"
         figure.suptitle(f"{profile.name}: {what}", x=0.01, ha="left")
@@ -46,8 +37,6 @@ def draw_profile(profile: ModelProfile, path: Path) -> None:
         rate.yaxis.set_major_formatter(_plain)
         rate.set_ylim(bottom=0)
         time.legend(frameon=False, fontsize=8, loc="upper left")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else {})
 
 
 def _draw(axes: Any, profile: ModelProfile, label: str, value: Callable[[int, float], float]) -> None:
@@ -55,18 +44,18 @@ def _draw(axes: Any, profile: ModelProfile, label: str, value: Callable[[int, fl
     assert profile.file.latency
     basis, points = profile.file.latency.basis, profile.file.latency.batches
     last, most = points[-1].batch, _drawn_to(profile)
-    blue, grey = COLOURS["blue"][0], COLOURS["grey"][0]
+    blue, grey = INK["blue"], INK["grey"]
 
     def curve(sizes: Sequence[int]) -> tuple[Sequence[int], list[float]]:
         return sizes, [value(size, profile.service_s(size)) for size in sizes]
 
-    axes.axvspan(last, most, color=COLOURS["shade"][0], lw=0, zorder=0)
+    axes.axvspan(last, most, color=INK["shade"], lw=0, zorder=0)
     axes.plot(*curve(_sizes(1, last)), color=blue, label="S(batch)")
     axes.plot(*curve(_sizes(last, most)), color=grey, ls="--", label="extrapolated")
     axes.plot([point.batch for point in points], [value(point.batch, point.total_s) for point in points], "o",
               color=blue, ms=5, mfc=blue if basis == "measured" else "white", label=f"in the profile ({basis})")
     if profile.max_batch_size <= most:
-        axes.axvline(profile.max_batch_size, color=COLOURS["amber"][0], lw=1, ls=":", label="max_batch_size")
+        axes.axvline(profile.max_batch_size, color=INK["amber"], lw=1, ls=":", label="max_batch_size")
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(_plain)
     axes.set_xlabel("batch size, items")
