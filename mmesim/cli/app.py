@@ -18,6 +18,7 @@ from mmesim.cli import (
     run,
     scenarios,
     system,
+    trace_describe,
 )
 from mmesim.cli.ending import ended
 
@@ -52,6 +53,12 @@ PROFILE_COMMANDS = {"list": profile_show.profile_list, "show": profile_show.prof
 for _name, _command in PROFILE_COMMANDS.items():
     profile_app.command(_name)(ended(_command))
 app.add_typer(profile_app, name="profile")
+
+trace_app = typer.Typer(no_args_is_help=True, help="Request traces: import, describe, fit a synthetic workload.")
+TRACE_COMMANDS = {"describe": trace_describe.trace_describe}
+for _name, _command in TRACE_COMMANDS.items():
+    trace_app.command(_name)(ended(_command))
+app.add_typer(trace_app, name="trace")
 
 calibrate_app = typer.Typer(no_args_is_help=True, help="What was measured elsewhere, predicted from its beginning.")
 calibrate_app.command("load-test")(ended(calibrate.load_test))
