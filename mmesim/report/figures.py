@@ -66,7 +66,7 @@ def latency(run: Run, time: Timeline) -> str:
         known = values[np.isfinite(values)]
         if len(known):
             ends.append((known[-1], label, shade))
-    _latency_scale(axes.yaxis, axes)
+    latency_scale(axes.yaxis, axes)
     target = run.summary["objective"]["targets"].get("p99_ms")
     if target:
         axes.axhline(target["target"], color=colour("ink"), lw=0.9, ls=(0, (4, 3)))
@@ -93,7 +93,7 @@ def distribution(run: Run) -> str:
     axes.set_ylabel("answers")
     _mark_quantiles(run, axes)
     axes.set_xlim(*_span(edges_ms, merged.sum(axis=0)))
-    _latency_scale(axes.xaxis, axes)
+    latency_scale(axes.xaxis, axes)
     legend_below(figure, axes)
     return to_svg(figure, "Distribution of latency by where the model was")
 
@@ -114,7 +114,7 @@ def exceedance(run: Run) -> str:
             axes.plot(EDGES_NS[1:][kept] / 1e6, slower[kept], color=colour(shade), label=label)
     everything = counts.sum(axis=0)
     axes.set_xlim(*_span(EDGES_NS / 1e6, everything))
-    _latency_scale(axes.xaxis, axes)
+    latency_scale(axes.xaxis, axes)
     axes.set_yscale("log")
     axes.set_ylim(max(1e-5, 0.5 / max(1, int(everything.sum()))), 1.3)
     ticks = {share: name for share, name in _EXCEEDED.items() if share > axes.get_ylim()[0]}
@@ -211,7 +211,7 @@ def _span(edges_ms: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[flo
     return (low, high) if high / low > 10 else ((low * high / 10) ** 0.5, (low * high * 10) ** 0.5)
 
 
-def _latency_scale(axis: Any, axes: Any) -> None:
+def latency_scale(axis: Any, axes: Any) -> None:
     """A logarithmic axis of milliseconds, labelled 1 ms, 10 ms, 1 s …"""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

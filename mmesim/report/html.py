@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmesim.report import figures, fleet_figures, swimlanes, tables, theme
 from mmesim.report.findings import findings
+from mmesim.report.page import Figure, render_page, write_page
 from mmesim.report.timeline import MAX_POINTS, Timeline, timeline
-from mmesim.report.wording import unbroken
 
 if TYPE_CHECKING:
     from mmesim.results.run import Run
@@ -24,38 +22,20 @@ STRIPS = (("GPUUtilization", "GPU use of each instance", "Share of time the GPU 
           ("MemoryUtilization", "Host memory of each instance", "Share of the instance's memory in use."))
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure with what to look for in it."""
-
-    title: str
-    caption: str
-    svg: str
-    wide: bool = False
-
-
 def write_report(run: Run, path: Path) -> None:
     """Draw the report and put it in place at once."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(render_html(run), encoding="utf-8")
-    os.replace(draft, path)
+    write_page(render_html(run), path)
 
 
 def render_html(run: Run) -> str:
     """The whole page. The same run gives the same bytes."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("mmesim.report", ""), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    environment.filters["unbroken"] = unbroken
     time = timeline(run)
     with theme.house_style():
         request_figures, instance_figures = list(_request_figures(run, time)), list(_instance_figures(run, time))
-    return environment.get_template("template.html").render(
-        run=run.summary, about=tables.about(run), tiles=list(tables.tiles(run.summary)),
-        targets=list(tables.targets(run.summary)), findings=findings(run.summary), light=theme.css_variables(0),
-        dark=theme.css_variables(1), figures=request_figures, lanes=_lanes(run, time),
-        instance_figures=instance_figures, latency=tables.latency(run.summary),
+    return render_page(
+        "template.html", run=run.summary, about=tables.about(run), tiles=list(tables.tiles(run.summary)),
+        targets=list(tables.targets(run.summary)), findings=findings(run.summary), figures=request_figures,
+        lanes=_lanes(run, time), instance_figures=instance_figures, latency=tables.latency(run.summary),
         time=tables.where_time_goes(run.summary), outcomes=list(tables.outcomes(run.summary)),
         cold=list(tables.cold_starts(run.summary)), worst=list(tables.worst_models(run)),
         fleet=list(tables.lives(run)), written=tables.as_yaml(run.details["written"]),

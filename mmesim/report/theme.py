@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,29 +31,38 @@ MODEL_COLOURS = ("blue", "amber", "teal", "purple", "green", "pink", "cyan", "br
 """Told apart in this order."""
 FULL, HALF = 11.2, 5.4
 """Widths in inches of a figure over the whole page and over half of it."""
-_RC: dict[str, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "mmesim", "font.family": "DejaVu Sans", "font.size": 8.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
-    "axes.edgecolor": STAND_IN["muted"], "axes.linewidth": 0.8, "axes.labelcolor": STAND_IN["muted"],
-    "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.color": STAND_IN["grid"],
-    "grid.linewidth": 0.8, "xtick.color": STAND_IN["muted"], "ytick.color": STAND_IN["muted"],
-    "ytick.left": False, "ytick.minor.left": False, "text.color": STAND_IN["ink"], "lines.linewidth": 1.5,
-    "lines.solid_capstyle": "round", "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
-    "axes.titlesize": 9, "axes.titlecolor": STAND_IN["muted"], "axes.titlelocation": "left"}
+_drawn_with: ContextVar[Mapping[str, str]] = ContextVar("palette", default=STAND_IN)
+
+
+def _settings(palette: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "svg.fonttype": "none", "svg.hashsalt": "mmesim", "font.family": "DejaVu Sans", "font.size": 8.5,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+        "axes.edgecolor": palette["muted"], "axes.linewidth": 0.8, "axes.labelcolor": palette["muted"],
+        "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.color": palette["grid"],
+        "grid.linewidth": 0.8, "xtick.color": palette["muted"], "ytick.color": palette["muted"],
+        "ytick.left": False, "ytick.minor.left": False, "text.color": palette["ink"], "lines.linewidth": 1.5,
+        "lines.solid_capstyle": "round", "legend.frameon": False, "figure.facecolor": "none",
+        "axes.facecolor": "none", "axes.titlesize": 9, "axes.titlecolor": palette["muted"],
+        "axes.titlelocation": "left"}
 
 
 def colour(name: str) -> str:
     """What to draw with for a colour of the palette."""
-    return STAND_IN[name]
+    return _drawn_with.get()[name]
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Every figure is drawn inside; Matplotlib's settings are as before afterwards."""
+def house_style(palette: Mapping[str, str] = STAND_IN) -> Iterator[None]:
+    """Every figure is drawn inside, on a page with stand-ins; Matplotlib's settings are as before afterwards."""
     from matplotlib import rc_context
 
-    with rc_context(_RC):
-        yield
+    before = _drawn_with.set(palette)
+    try:
+        with rc_context(_settings(palette)):
+            yield
+    finally:
+        _drawn_with.reset(before)
 
 
 def new_figure(width_in: float, height_in: float, **grid: Any) -> tuple[Figure, Any]:
@@ -76,11 +87,11 @@ def to_svg(figure: Figure, label: str) -> str:
     """The figure as an inline SVG element that scales with its box; `label` is read to those who cannot see it."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
+    svg, escaped = text.getvalue(), escape(label).replace("\\", r"\\")
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", svg)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{label}"', svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{escaped}"', svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return themed(svg)
 

@@ -70,12 +70,16 @@ class Timeline:
 
 
 def timeline(run: Run) -> Timeline:
-    """The axis of a run: a unit that gives numbers a person reads."""
+    """The axis of a run."""
     end_s = run.summary["run"]["ended_s"]
-    units = ((1.0, "s", 200), (60.0, "min", 200), (3600.0, "h", 72), (86400.0, "d", np.inf))
-    unit_s, unit, _ = next(each for each in units if end_s / each[0] <= each[2])
-    return Timeline(end_s, run.summary["run"]["measured_from_s"], unit_s, unit,
+    return Timeline(end_s, run.summary["run"]["measured_from_s"], *unit_of(end_s),
                     tuple(sorted(_marks(run), key=lambda mark: mark.start_s)))
+
+
+def unit_of(end_s: float) -> tuple[float, str]:
+    """The unit (in seconds, and its name) that gives numbers a person reads up to `end_s`."""
+    units = ((1.0, "s", 200), (60.0, "min", 200), (3600.0, "h", 72), (86400.0, "d", np.inf))
+    return next((unit_s, unit) for unit_s, unit, most in units if end_s / unit_s <= most)
 
 
 def _marks(run: Run) -> Iterator[Mark]:
