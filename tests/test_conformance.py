@@ -222,7 +222,7 @@ class Refuses(PlacementPolicy):
 @dataclass
 class Reserves(PlacementPolicy):
     def place(self, model: ModelView, instances: Sequence[InstanceView], now_ns: int) -> int | None:
-        instances[0].n_cold += 1  # type: ignore[misc]
+        instances[0].outstanding += 1  # type: ignore[misc]
         return instances[0].index
 
 

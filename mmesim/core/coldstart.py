@@ -125,6 +125,7 @@ class ColdPath:
         endpoint.table.copy.watch[row] = not endpoint.spec.model_cache
         self._end(instance, model)
         endpoint.policies.gpu_eviction.loaded(i, model, now_ns)
+        self.memory.expire(instance, model, now_ns)
         endpoint.do(Dispatch(i, model))
 
     def load_failed(self, instance: InstanceState, model: int, out_of_memory: bool, now_ns: int) -> None:

@@ -6,21 +6,22 @@ same controller runs under the simulator, under a replayed journal and in front 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from mmesim.core import events as ev
 from mmesim.core.actions import Action, Reject
 from mmesim.core.coldstart import ColdPath
+from mmesim.core.decisions import Decision
 from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import ColdStart, InstanceState
 from mmesim.core.lifecycle import Residency
 from mmesim.core.memory import Memory
-from mmesim.core.policy import Policies, Policy, WrongAnswer
+from mmesim.core.policy import Policies, Policy, Prewarm, WrongAnswer, parts
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.scaling import Scaling
 from mmesim.core.streams import stream
-from mmesim.core.types import EndpointSpec, Failure, ModelSpec
+from mmesim.core.types import NONE, EndpointSpec, Failure, ModelSpec
 from mmesim.units import ns
 
 WISH_PAUSE_NS = ns(10.0)
@@ -41,7 +42,8 @@ class EndpointController:
         self.cold = ColdPath(self.endpoint, self.memory)
         self.scaling = Scaling(self.endpoint, desired)
         self._deadlines: list[tuple[int, int, int, ColdStart]] = []
-        self._next_prewarm_ns: int | None = None
+        self._planners: dict[str, int | None] = {"prewarm": None, "placement": None}
+        """When each policy that plans ahead is asked next."""
         self._handlers: dict[type, Callable[..., None]] = {
             ev.ModelMissed: self._model_missed, ev.CopyWished: self._copy_wished,
             ev.DownloadFinished: self._download_finished, ev.DownloadFailed: self._download_failed,
@@ -51,16 +53,27 @@ class EndpointController:
             ev.InstanceDrained: self._instance_drained, ev.ModelAdded: self._model_added,
             ev.ModelRemoved: self._model_removed, ev.MetricsPublished: self._metrics_published, ev.Tick: self._tick,
         }
-        for kind, policy in _named(policies):
-            policy.rng = stream(seed, "policy", kind)
+        for names, policy in _named(policies):
+            policy.rng = stream(seed, "policy", *names)
 
     def step(self, event: ev.Event, now_ns: int) -> tuple[Action, ...]:
         """Take in what has happened at `now_ns`; returns what is to be done, in order."""
         self.endpoint.actions = []
+        if self.endpoint.decisions is not None:
+            self.endpoint.decisions = []
         kind = type(event)
         if kind not in _OF_AN_INSTANCE or event.instance in self.endpoint.fleet:  # type: ignore[union-attr]
             self._handlers[kind](event, now_ns)
         return tuple(self.endpoint.actions)
+
+    def explain_from_now_on(self) -> None:
+        """Keep the decisions of each step for `decisions`."""
+        self.endpoint.decisions = []
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """How policies came to the actions of the last step; empty unless asked for."""
+        return tuple(self.endpoint.decisions or ())
 
     def next_deadline_ns(self) -> int | None:
         """When a `Tick` is due, or None."""
@@ -71,7 +84,8 @@ class EndpointController:
                 break
             heappop(deadlines)
         due_ns = deadlines[0][0] if deadlines else None
-        for other_ns in (self._next_prewarm_ns, *self.scaling.drain_deadlines_ns.values()):
+        others = (self.endpoint.timers.next_ns(), *self._planners.values(), *self.scaling.drain_deadlines_ns.values())
+        for other_ns in others:
             if other_ns is not None and (due_ns is None or other_ns < due_ns):
                 due_ns = other_ns
         return due_ns
@@ -103,8 +117,10 @@ class EndpointController:
             where = [instance for instance in where if instance.holds(model)]
             if not where:
                 return Failure.NO_SUCH_MODEL
-        chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], where, now_ns) if len(where) > 1 \
-            else where[0].index
+        chosen: int | None = where[0].index
+        if len(where) > 1:
+            offered = [instance.sight for instance in where]
+            chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], offered, now_ns)
         if chosen is None:
             return Failure.THROTTLED
         if all(chosen != instance.index for instance in where):
@@ -160,6 +176,7 @@ class EndpointController:
             self.memory.unload(instance, event.model, "model cache disabled", now_ns)
         else:
             table.copy.watch[row] = 0
+            self.memory.expire(instance, event.model, now_ns)
         self.cold.pump(instance, now_ns)
 
     def _instance_joined(self, event: ev.InstanceJoined, now_ns: int) -> None:
@@ -168,7 +185,8 @@ class EndpointController:
                                                        endpoint.table)
         endpoint.table.instance.zone[event.instance] = event.zone
         endpoint.table.set_serving(event.instance, True)
-        self._prewarm(now_ns)
+        for planner in self._planners:
+            self._plan(planner, now_ns)
 
     def _instance_lost(self, event: ev.InstanceLost, now_ns: int) -> None:
         self.scaling.forget(self.endpoint.fleet[event.instance], now_ns)
@@ -194,24 +212,57 @@ class EndpointController:
             known = self.endpoint.fleet.get(index)
             if known is not None and known.cold.get(model) is cold:
                 self.cold.give_up(known, model, now_ns)
-        if self._next_prewarm_ns is not None and self._next_prewarm_ns <= now_ns:
-            self._prewarm(now_ns)
+        for index, model in self.endpoint.timers.take(now_ns):
+            if (known := self.endpoint.fleet.get(index)) is None:
+                continue
+            if model != NONE:
+                self.memory.expire(known, model, now_ns)
+            self.cold.pump(known, now_ns)
+        for planner, due_ns in self._planners.items():
+            if due_ns is not None and due_ns <= now_ns:
+                self._plan(planner, now_ns)
 
-    def _prewarm(self, now_ns: int) -> None:
-        endpoint, policy = self.endpoint, self.endpoint.policies.prewarm
-        if policy.period_s > 0:
-            self._next_prewarm_ns = now_ns + ns(policy.period_s)
-        for decision in policy.plan(endpoint, now_ns):
-            instance = endpoint.fleet[decision.instance]
-            row = endpoint.table.row(decision.instance, decision.model)
-            if decision.load and not instance.is_ready(decision.model) and decision.model not in instance.cold:
-                self._bring_up(decision.model, [instance], now_ns)
-            elif not decision.load and instance.is_ready(decision.model) and \
-                    endpoint.table.copy.outstanding[row] == 0:
-                self.memory.unload(instance, decision.model, "prewarm policy", now_ns)
+    def _plan(self, planner: str, now_ns: int) -> None:
+        """Ask the policy that plans ahead and do what it says."""
+        policies, sight = self.endpoint.policies, self.endpoint.sight
+        policy = policies.prewarm if planner == "prewarm" else policies.placement
+        self._planners[planner] = now_ns + ns(policy.period_s) if policy.period_s > 0 else None
+        decisions: Iterable[Prewarm] = ()
+        if planner == "prewarm":
+            decisions = policies.prewarm.plan(sight, now_ns)
+        elif policy.period_s > 0:
+            decisions = policies.placement.rearrange(sight, now_ns)
+        for decision in decisions:
+            self._carry_out(decision, f"{planner} policy", now_ns)
+
+    def _carry_out(self, decision: Prewarm, whose: str, now_ns: int) -> None:
+        """Load or unload, unless that is done or under way; a busy copy stays."""
+        endpoint, model = self.endpoint, decision.model
+        if not 0 <= model < len(endpoint.models):
+            raise WrongAnswer(f"{whose} named model {model!r}, which does not exist")
+        serving = endpoint.instances
+        if decision.instance is not None:
+            serving = [instance for instance in serving if instance.index == decision.instance]
+            if not serving:
+                raise WrongAnswer(f"{whose} named instance {decision.instance!r}, which is not serving")
+        if decision.load:
+            where = [one for one in serving if not one.is_ready(model) and model not in one.cold]
+            if where:
+                self._bring_up(model, where, now_ns)
+            return
+        if decision.instance is None:
+            raise WrongAnswer(f"{whose} unloads model {model} without saying where")
+        row = endpoint.table.row(decision.instance, model)
+        if serving[0].is_ready(model) and endpoint.table.copy.outstanding[row] == 0 and endpoint.evictable[model]:
+            self.memory.unload(serving[0], model, whose, now_ns)
 
 
-def _named(policies: Policies) -> list[tuple[str, Policy]]:
+def _named(policies: Policies) -> Iterator[tuple[tuple[str, ...], Policy]]:
+    """Each policy and what it is made of, with the name of its random stream."""
     single = ("routing", "placement", "gpu_eviction", "disk_eviction", "prewarm", "admission")
-    return [(kind, getattr(policies, kind)) for kind in single] + \
-        [(f"autoscaling-{n}", policy) for n, policy in enumerate(policies.autoscaling)]
+    waiting: list[tuple[tuple[str, ...], Policy]] = [((kind,), getattr(policies, kind)) for kind in single]
+    waiting += [((f"autoscaling-{n}",), policy) for n, policy in enumerate(policies.autoscaling)]
+    while waiting:
+        names, policy = waiting.pop()
+        yield names, policy
+        waiting += [((*names, field), inner) for field, inner in parts(policy)]

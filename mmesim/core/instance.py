@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.ledger import Ledger
+from mmesim.core.rates import rates_rps
 from mmesim.core.residency import ResidencyTable
-from mmesim.core.types import InstanceSpec, Tier
+from mmesim.core.types import NEVER_NS, InstanceSpec, Tier
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class ModelSet:
 
 @dataclass(slots=True)
 class InstanceState:
-    """One instance in service or draining. Policies see it as an `InstanceView`."""
+    """One instance in service or draining."""
 
     index: int
     zone: int
@@ -90,40 +91,20 @@ class InstanceState:
     load_queue: deque[int] = field(default_factory=deque)
     room_made: int = 0
     """For so many loads at the head of the queue there is room, or it is on its way."""
+    refused: bool = False
+    """The eviction policy keeps what a load would need, for good."""
     downloading: int = 0
     loading: int = 0
     draining: bool = False
+    sight: InstanceSight = field(init=False)
+    """What policies see of it."""
 
     def __post_init__(self) -> None:
         self.gpu = Ledger(self.spec.gpu_bytes)
         self.host = Ledger(self.spec.host_bytes)
         self.disk = Ledger(self.spec.disk_bytes)
         self.memory = self.gpu if self.spec.has_gpu else self.host
-
-    @property
-    def memory_bytes(self) -> int:
-        """Capacity of the scarce memory."""
-        return self.memory.capacity_bytes
-
-    @property
-    def free_memory_bytes(self) -> int:
-        """What is not reserved of the scarce memory."""
-        return self.memory.capacity_bytes - self.memory.used_bytes
-
-    @property
-    def free_disk_bytes(self) -> int:
-        """What is not reserved of the disk."""
-        return self.disk.free_bytes
-
-    @property
-    def n_ready(self) -> int:
-        """READY copies."""
-        return len(self.ready)
-
-    @property
-    def n_cold(self) -> int:
-        """Cold starts under way."""
-        return len(self.cold)
+        self.sight = InstanceSight(self)
 
     @property
     def outstanding(self) -> int:
@@ -137,3 +118,85 @@ class InstanceState:
     def is_ready(self, model: int) -> bool:
         """True when a READY copy is here."""
         return model in self.ready
+
+
+class InstanceSight:
+    """An instance as policies see it (`InstanceView`): all can be read and nothing changed."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: InstanceState) -> None:
+        self._of = of
+
+    @property
+    def index(self) -> int:
+        """Slot number."""
+        return self._of.index
+
+    @property
+    def zone(self) -> int:
+        """Availability zone."""
+        return self._of.zone
+
+    @property
+    def joined_ns(self) -> int:
+        """In service since."""
+        return self._of.joined_ns
+
+    @property
+    def memory_bytes(self) -> int:
+        """Capacity of the scarce memory."""
+        return self._of.memory.capacity_bytes
+
+    @property
+    def free_memory_bytes(self) -> int:
+        """What is not reserved of the scarce memory."""
+        return self._of.memory.capacity_bytes - self._of.memory.used_bytes
+
+    @property
+    def free_disk_bytes(self) -> int:
+        """What is not reserved of the disk."""
+        return self._of.disk.free_bytes
+
+    @property
+    def n_ready(self) -> int:
+        """READY copies."""
+        return len(self._of.ready)
+
+    @property
+    def n_cold(self) -> int:
+        """Cold starts under way."""
+        return len(self._of.cold)
+
+    @property
+    def outstanding(self) -> int:
+        """Requests in flight."""
+        return self._of.outstanding
+
+    @property
+    def oldest_use_ns(self) -> int:
+        """Last touch of the READY copy that was touched longest ago; NEVER_NS without a copy."""
+        rows = self._rows()
+        copy = self._of.table.copy
+        return int(np.maximum(copy.last_use_ns[rows], copy.ready_since_ns[rows]).min()) if len(rows) else NEVER_NS
+
+    def rate_rps(self, now_ns: int) -> float:
+        """Decayed rate of requests sent here, per second."""
+        copy, first = self._of.table.copy, self._of.index * self._of.table.n_models
+        rows = slice(first, first + self._of.table.n_models)
+        return float(rates_rps(copy.rate_q16[rows], copy.rate_at_ns[rows], now_ns).sum())
+
+    def holds(self, model: int) -> bool:
+        """True when the model's files are on its disk, or on their way to it."""
+        return self._of.holds(model)
+
+    def is_ready(self, model: int) -> bool:
+        """True when a READY copy is here."""
+        return self._of.is_ready(model)
+
+    def is_cold(self, model: int) -> bool:
+        """True when a cold start of it is under way here."""
+        return model in self._of.cold
+
+    def _rows(self) -> NDArray[np.int64]:
+        return self._of.ready.numbers + self._of.index * self._of.table.n_models

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.actions import DeleteArtifact, Stall, UnloadModel
-from mmesim.core.endpoint import RATE_PER_COUNT, Endpoint
+from mmesim.core.candidates import Candidate, Candidates
+from mmesim.core.decisions import ROWS, EvictionDecision
+from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import InstanceState
 from mmesim.core.lifecycle import Residency
-from mmesim.core.policy import Candidate, Candidates, WrongAnswer
+from mmesim.core.policy import REFUSE, EvictionPolicy, WrongAnswer
+from mmesim.core.rates import RATE_PER_COUNT, rates_rps
 from mmesim.core.residency import RATE_HALF_LIFE_NS, ResidencyTable
 from mmesim.core.types import ModelSpec
 
@@ -31,6 +35,24 @@ class Room(Enum):
     """Something will leave or become idle; ask again then."""
     NEVER = "never"
     """Nothing that is here can leave."""
+
+
+class Short(NamedTuple):
+    """What is lacking for a load; below zero: to spare."""
+
+    gpu_bytes: int
+    host_bytes: int
+    places: int
+    """Models in memory above the most that may be there."""
+
+    @property
+    def of_anything(self) -> bool:
+        """True when the load cannot begin yet."""
+        return self.gpu_bytes > 0 or self.host_bytes > 0 or self.places > 0
+
+    def plus(self, gpu_bytes: int, host_bytes: int, places: int) -> Short:
+        """So much more is needed."""
+        return Short(self.gpu_bytes + gpu_bytes, self.host_bytes + host_bytes, self.places + places)
 
 
 class CopyCandidates(Candidates):
@@ -47,6 +69,7 @@ class CopyCandidates(Candidates):
         self._since = since
         self._reload_s = reload_s
         self._now_ns = now_ns
+        self.told = {}
 
     def __getitem__(self, position: int) -> Candidate:  # type: ignore[override]
         model, row = int(self.model[position]), int(self._rows[position])
@@ -70,8 +93,7 @@ class CopyCandidates(Candidates):
 
     @cached_property
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
-        age = (self._now_ns - self._column("rate_at_ns")) / RATE_HALF_LIFE_NS
-        return np.asarray(self._column("rate_q16") * np.exp2(-age) * RATE_PER_COUNT, np.float64)
+        return rates_rps(self._column("rate_q16"), self._column("rate_at_ns"), self._now_ns)
 
     def _column(self, name: str) -> NDArray[np.int64]:
         column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
@@ -102,7 +124,8 @@ class Memory:
         no two loads wait for each other's victims.
         """
         gpu_bytes, base_bytes, host_bytes = self._needs(instance, queue[0])
-        if gpu_bytes + base_bytes <= instance.gpu.free_bytes and host_bytes <= instance.host.free_bytes:
+        fits = gpu_bytes + base_bytes <= instance.gpu.free_bytes and host_bytes <= instance.host.free_bytes
+        if fits and self._places(instance) > 0:
             if base_bytes:
                 instance.gpu.reserve(self.endpoint.specs[queue[0]].framework, base_bytes)
             instance.gpu.reserve(queue[0], gpu_bytes)
@@ -112,8 +135,16 @@ class Memory:
         if gpu_bytes + base_bytes > instance.gpu.capacity_bytes or host_bytes > instance.host.capacity_bytes:
             return Room.NEVER
         if instance.room_made < len(queue) or not instance.unloading:  # what was enough may not be any more
+            instance.refused = False
             instance.room_made = self._make_room(instance, queue, now_ns)
+            if instance.refused and not instance.room_made:
+                return Room.NEVER
         return Room.WAIT if instance.room_made else self._prospect(instance)
+
+    def _places(self, instance: InstanceState) -> int:
+        """How many more models may be in memory; what is unloading still counts."""
+        most = self.endpoint.spec.max_models
+        return most - len(instance.ready) - len(instance.unloading) - instance.loading if most else 1 << 30
 
     def _needs(self, instance: InstanceState, model: int) -> tuple[int, int, int]:
         """(device bytes of the copy, framework base still to come, host bytes); no device bytes on a CPU endpoint."""
@@ -125,33 +156,46 @@ class Memory:
 
     def _make_room(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> int:
         """Evict for the queue, in order; returns for how many of its loads the room is there or on its way."""
-        short_gpu = -instance.gpu.free_bytes - instance.leaving_gpu_bytes
-        short_host = -instance.host.free_bytes - instance.leaving_host_bytes
+        short = Short(-instance.gpu.free_bytes - instance.leaving_gpu_bytes,
+                      -instance.host.free_bytes - instance.leaving_host_bytes,
+                      -self._places(instance) - len(instance.unloading))
         for n, model in enumerate(queue):
             gpu_bytes, base_bytes, host_bytes = self._needs(instance, model)
-            short_gpu += gpu_bytes + base_bytes
-            short_host += host_bytes
-            if short_gpu > 0 or short_host > 0:
-                short_gpu, short_host = self._evict(instance, model, short_gpu, short_host, now_ns)
-            if short_gpu > 0 or short_host > 0:
+            short = short.plus(gpu_bytes + base_bytes, host_bytes, 1)
+            if short.of_anything:
+                short = self._evict(instance, model, short, now_ns)
+            if short.of_anything:
                 return n
         return len(queue)
 
-    def _evict(self, instance: InstanceState, model: int, short_gpu: int, short_host: int,
-               now_ns: int) -> tuple[int, int]:
+    def _evict(self, instance: InstanceState, model: int, short: Short, now_ns: int) -> Short:
         """Unload victims until nothing is short, or none is left; returns what is short then."""
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
-            return short_gpu, short_host
-        need_bytes = short_gpu if short_gpu > 0 else short_host
-        for victim in self.endpoint.policies.gpu_eviction.victims(candidates, need_bytes, now_ns):
+            return short
+        explain = self.endpoint.decisions is not None and len(candidates.size_bytes) > 0
+        policy = self.endpoint.policies.gpu_eviction
+        need_bytes = max(1, short.gpu_bytes if short.gpu_bytes > 0 else short.host_bytes)
+        victims = []
+        for victim in policy.victims(candidates, need_bytes, now_ns):
             self._check_victim(victim, instance)
-            short_gpu -= instance.gpu.accounts[victim.model]
-            short_host -= instance.host.accounts[victim.model]
+            victims.append(victim.model)
+            short = short.plus(-instance.gpu.accounts[victim.model], -instance.host.accounts[victim.model], -1)
             self.unload(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
-            if short_gpu <= 0 and short_host <= 0:
+            if not short.of_anything:
                 break
-        return short_gpu, short_host
+        else:
+            if len(victims) < len(candidates):
+                self._ask_again(instance, policy.when_short(candidates, now_ns), now_ns)
+        if explain:
+            self.endpoint.explain(explained(candidates, False, model, need_bytes, victims))
+        return short
+
+    def _ask_again(self, instance: InstanceState, when_ns: int, now_ns: int) -> None:
+        """The policy holds back what is needed: until then, or for good."""
+        instance.refused = when_ns == REFUSE
+        if when_ns > now_ns:
+            self.endpoint.timers.set(when_ns, instance.index)
 
     def _check_victim(self, victim: Candidate, instance: InstanceState) -> None:
         """A policy may only name candidates, each once."""
@@ -175,6 +219,20 @@ class Memory:
         for model in busy:
             table.copy.watch[table.row(instance.index, model)] = 1
         return Room.WAIT if busy or instance.unloading or instance.loading else Room.NEVER
+
+    def expire(self, instance: InstanceState, model: int, now_ns: int) -> None:
+        """Unload a copy whose time is over, if it is idle; look again when it will be over, or no longer busy."""
+        if model not in instance.ready or not self.endpoint.evictable[model]:
+            return
+        copy, row = self.endpoint.table.copy, self.endpoint.table.row(instance.index, model)
+        touched_ns = max(copy.last_use_ns.item(row), copy.ready_since_ns.item(row))
+        due_ns = self.endpoint.policies.gpu_eviction.expires_ns(instance.index, model, touched_ns)
+        if due_ns > now_ns:
+            self.endpoint.timers.set(due_ns, instance.index, model)
+        elif copy.outstanding.item(row) == 0:
+            self.unload(instance, model, "keep-alive over", now_ns)
+        else:
+            copy.watch[row] = 1
 
     def unload(self, instance: InstanceState, model: int, reason: str, now_ns: int) -> None:
         """Start to unload a READY copy; its memory counts until `unloaded`."""
@@ -217,20 +275,32 @@ class Memory:
         size_bytes = self.endpoint.specs[model].disk_bytes
         short = size_bytes - instance.disk.free_bytes
         if short > 0:
-            candidates = self._disk_candidates(instance, now_ns)
-            for victim in self.endpoint.policies.disk_eviction.victims(candidates, short, now_ns) if candidates else ():
-                if victim.model not in candidates.model or not instance.holds(victim.model):
-                    raise not_a_candidate(victim)
-                short -= instance.disk.accounts[victim.model]
-                self.delete(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
-                if short <= 0:
-                    break
+            short = self._evict_files(instance, model, short, now_ns)
         if short <= 0:
             instance.disk.reserve(model, size_bytes)
             return Room.RESERVED
         if size_bytes > instance.disk.capacity_bytes:
             return Room.NEVER
         return Room.WAIT if instance.unloading or instance.downloading or instance.loading else Room.NEVER
+
+    def _evict_files(self, instance: InstanceState, model: int, need_bytes: int, now_ns: int) -> int:
+        """Delete files until nothing is short, or none is left; returns what is short then."""
+        candidates = self._disk_candidates(instance, now_ns)
+        policy: EvictionPolicy = self.endpoint.policies.disk_eviction
+        victims: list[int] = []
+        short = need_bytes
+        explain = self.endpoint.decisions is not None and len(candidates.size_bytes) > 0
+        for victim in policy.victims(candidates, need_bytes, now_ns) if candidates else ():
+            if victim.model not in candidates.model or not instance.holds(victim.model):
+                raise not_a_candidate(victim)
+            victims.append(victim.model)
+            short -= instance.disk.accounts[victim.model]
+            self.delete(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
+            if short <= 0:
+                break
+        if explain:
+            self.endpoint.explain(explained(candidates, True, model, need_bytes, victims))
+        return short
 
     def _disk_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         table = self.endpoint.table
@@ -251,6 +321,21 @@ class Memory:
         instance.disk.release(model)
         self.endpoint.policies.disk_eviction.removed(instance.index, model, now_ns)
         self.endpoint.do(DeleteArtifact(instance.index, model, reason))
+
+
+def explained(candidates: Candidates, on_disk: bool, wanted_by: int, need_bytes: int,
+              victims: Sequence[int]) -> EvictionDecision:
+    """What the policy saw and told, of its victims and of those it would have named next."""
+    keys = [column for column in candidates.told.values() if len(column) == len(candidates)]
+    order = np.lexsort([candidates.model, *keys[::-1]]) if len(candidates) else np.zeros(0, np.int64)
+    kept = np.argsort(~np.isin(candidates.model[order], victims), kind="stable")[:ROWS]
+    rows = order[kept]
+    shown = {name: getattr(candidates, name) for name in (
+        "model", "size_bytes", "last_use_ns", "uses", "rate_rps", "since_ns", "reload_s")}
+    told = {name: column for name, column in candidates.told.items() if len(column) == len(candidates)}
+    columns = {name: tuple(column[rows].tolist()) for name, column in {**told, **shown}.items()}
+    return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), tuple(victims),
+                            columns)
 
 
 def not_a_candidate(victim: Candidate) -> WrongAnswer:

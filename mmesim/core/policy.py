@@ -1,4 +1,6 @@
-"""What a policy is: six base classes, one mandatory method each, and the read-only views they decide from.
+"""What a policy is: six base classes, one mandatory method each.
+
+What policies decide from is in :mod:`mmesim.core.views` and :mod:`mmesim.core.candidates`.
 
 Rules for a policy: parameters are dataclass fields (private state is ``field(init=False)``); it reads a view and
 returns a decision; it never changes what it is shown; randomness comes only from ``self.rng``, which the endpoint
@@ -10,156 +12,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mmesim.core.types import ModelSpec
+from mmesim.core.candidates import Candidate, Candidates
+from mmesim.core.foresight import Future
+from mmesim.core.types import NEVER_NS
+from mmesim.core.views import EndpointView, InstanceView, MetricsView, ModelView
 
+__all__ = ["REFUSE", "AdmissionPolicy", "AutoscalingPolicy", "Candidate", "Candidates", "ClairvoyantEviction",
+           "EndpointView", "EvictionPolicy", "InstanceView", "MetricsView", "ModelView", "PlacementPolicy", "Policies",
+           "Policy", "Prewarm", "PrewarmPolicy", "RoutingPolicy", "WrongAnswer", "parts"]
 
-class ModelView(Protocol):
-    """One model, as a policy sees it."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def spec(self) -> ModelSpec: ...
-    @property
-    def copies(self) -> Sequence[int]:
-        """Instances with a READY copy, ascending."""
-    @property
-    def outstanding(self) -> int:
-        """Requests in flight for it over all instances."""
-    def rate_rps(self, now_ns: int) -> float:
-        """Decayed request rate over all instances, per second."""
-
-
-class InstanceView(Protocol):
-    """One instance, as a policy sees it."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def zone(self) -> int: ...
-    @property
-    def memory_bytes(self) -> int:
-        """Capacity of the scarce memory: the GPU's, or the host's on a CPU endpoint."""
-    @property
-    def free_memory_bytes(self) -> int: ...
-    @property
-    def free_disk_bytes(self) -> int: ...
-    @property
-    def n_ready(self) -> int:
-        """READY copies."""
-    @property
-    def n_cold(self) -> int:
-        """Cold starts under way."""
-    @property
-    def outstanding(self) -> int:
-        """Requests in flight."""
-    def holds(self, model: int) -> bool:
-        """True when the model's files are on its disk."""
-    def is_ready(self, model: int) -> bool:
-        """True when a READY copy is here."""
-
-
-class EndpointView(Protocol):
-    """The whole endpoint, as a policy sees it."""
-
-    @property
-    def models(self) -> Sequence[ModelView]: ...
-    @property
-    def instances(self) -> Sequence[InstanceView]:
-        """Serving instances, ascending."""
-
-
-class MetricsView(Protocol):
-    """Published metrics and the capacity they led to."""
-
-    @property
-    def period_s(self) -> float: ...
-    @property
-    def desired(self) -> int:
-        """Instances wanted at present."""
-    @property
-    def in_service(self) -> int: ...
-    @property
-    def min_instances(self) -> int: ...
-    @property
-    def max_instances(self) -> int: ...
-    def datapoints(self, metric: str, statistic: str, n: int) -> list[float | None]:
-        """The last `n` periods, oldest first; None where the metric had no data. Unknown before the start: absent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One model that could leave, as an eviction policy sees it."""
-
-    instance: int
-    model: int
-    spec: ModelSpec
-    size_bytes: int
-    """What its leaving frees."""
-    last_use_ns: int
-    uses: int
-    """Requests since it became READY (for the disk: since then too)."""
-    rate_rps: float
-    """Decayed request rate on this instance."""
-    since_ns: int
-    """READY since (for the disk: extracted at)."""
-    reload_s: float
-    """Expected time to bring it back."""
-
-
-class Candidates(Sequence[Candidate]):
-    """The models that could leave, in columns and as a sequence of :class:`Candidate`; in no particular order."""
-
-    def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
-                 size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64],
-                 rate_rps: NDArray[np.float64], since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
-        self.instance = instance
-        self.specs = specs
-        self.model = model
-        self.size_bytes = size_bytes
-        self.last_use_ns = last_use_ns
-        self.uses = uses
-        self.rate_rps = rate_rps
-        self.since_ns = since_ns
-        self.reload_s = reload_s
-
-    def __len__(self) -> int:
-        return len(self.model)
-
-    def __getitem__(self, position):  # type: ignore[no-untyped-def]
-        assert not isinstance(position, slice), "candidates are taken one by one"
-        model = int(self.model[position])
-        return Candidate(self.instance, model, self.specs[model], int(self.size_bytes[position]),
-                         int(self.last_use_ns[position]), int(self.uses[position]), float(self.rate_rps[position]),
-                         int(self.since_ns[position]), float(self.reload_s[position]))
-
-    def ordered(self, *keys: NDArray[np.generic]) -> Iterator[Candidate]:
-        """Candidates by ascending keys (the first key counts most), ties by model number."""
-        if not len(self.model):
-            return
-        keys = (*keys, self.model)
-        first = _least(keys)
-        yield self[first]
-        for position in np.lexsort(keys[::-1]).tolist():
-            if position != first:
-                yield self[position]
-
-
-def _least(keys: Sequence[NDArray[np.generic]]) -> int:
-    """Position of the least row: most often it is the only one wanted, and a sort would be wasted."""
-    positions = np.flatnonzero(keys[0] == keys[0].min())
-    for key in keys[1:]:
-        if len(positions) == 1:
-            break
-        tied = key[positions]
-        positions = positions[tied == tied.min()]
-    return int(positions[0])
+REFUSE = 0
+"""Answer of `EvictionPolicy.when_short`: the load that lacks room fails now."""
 
 
 class WrongAnswer(ValueError):
@@ -173,6 +41,15 @@ class Policy:
     """Short name; empty for a user's class."""
     rng: np.random.Generator
     """Set before the first decision."""
+
+
+def parts(policy: Policy) -> Iterator[tuple[str, Policy]]:
+    """The policies that a policy is made of (a wrapper's inner one), by field name; each has a stream of its own."""
+    if is_dataclass(policy):
+        for field in fields(policy):
+            inner = getattr(policy, field.name, None)
+            if isinstance(inner, Policy):
+                yield field.name, inner
 
 
 class RoutingPolicy(Policy, ABC):
@@ -205,12 +82,29 @@ class AdmissionPolicy(Policy, ABC):
         """True: goes on to the router; False: 503. Compiled like `RoutingPolicy.score`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prewarm:
+    """A decision made before anybody asks: bring a model to READY on an instance, or unload an idle copy there."""
+
+    instance: int | None
+    """None (to load only): where the placement policy says."""
+    model: int
+    load: bool = True
+
+
 class PlacementPolicy(Policy, ABC):
-    """Where a cold model goes."""
+    """Where a cold model goes, and how many copies there are. Subclasses may set the field `period_s`."""
+
+    period_s: float = 0.0
+    """How often `rearrange` is asked; 0: never."""
 
     @abstractmethod
     def place(self, model: ModelView, instances: Sequence[InstanceView], now_ns: int) -> int | None:
         """Number of the instance that gets a copy: one of `instances` (serving, without one, never empty), or None."""
+
+    def rearrange(self, endpoint: EndpointView, now_ns: int) -> Iterable[Prewarm]:
+        """Hook: copies to add and to take away, every `period_s`."""
+        return ()
 
 
 class EvictionPolicy(Policy, ABC):
@@ -227,14 +121,22 @@ class EvictionPolicy(Policy, ABC):
     def removed(self, instance: int, model: int, now_ns: int) -> None:
         """Hook: the model left, evicted or not."""
 
+    def expires_ns(self, instance: int, model: int, touched_ns: int) -> int:
+        """Hook: when an idle copy that was last touched then (a request arrived, or it became READY) leaves by itself.
+        Asked for copies in memory; never for pinned ones."""
+        return NEVER_NS
 
-@dataclass(frozen=True, slots=True)
-class Prewarm:
-    """A pre-warm decision: bring a model to READY on an instance, or unload it there."""
+    def when_short(self, candidates: Candidates, now_ns: int) -> int:
+        """Hook: `victims` held candidates back although the room they would leave is needed. Answer when to ask again,
+        NEVER_NS to be asked at the next change only, or REFUSE to fail the load."""
+        return NEVER_NS
 
-    instance: int
-    model: int
-    load: bool = True
+
+class ClairvoyantEviction(EvictionPolicy):
+    """An eviction policy that knows the requests to come: for comparison only, no real endpoint can run it."""
+
+    future: Future
+    """Set by the scenario's build before the run."""
 
 
 class PrewarmPolicy(Policy, ABC):

@@ -8,6 +8,7 @@ An instance that leaves is the one with the fewest requests in flight, among equ
 from __future__ import annotations
 
 from mmesim.core.actions import DrainInstance, SetDesiredInstances, TerminateInstance
+from mmesim.core.decisions import ScalingDecision
 from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import InstanceState
 from mmesim.core.metrics import MetricsHistory
@@ -32,9 +33,11 @@ class Scaling:
             lower, upper = policy.bounds(now_ns)
             metrics.min_instances = metrics.min_instances if lower is None else lower
             metrics.max_instances = metrics.max_instances if upper is None else upper
-        wishes = [wish for policy in policies if (wish := policy.desired(metrics, now_ns)) is not None]
-        wanted = max(wishes, default=metrics.desired)
+        wishes = {f"{n} {policy.name or type(policy).__name__}": policy.desired(metrics, now_ns)
+                  for n, policy in enumerate(policies)}
+        wanted = max((wish for wish in wishes.values() if wish is not None), default=metrics.desired)
         wanted = min(max(wanted, metrics.min_instances), metrics.max_instances)
+        self.endpoint.explain(ScalingDecision(wishes, metrics.desired, wanted))
         if wanted != metrics.desired:
             self._set(wanted, now_ns)
 
@@ -71,6 +74,9 @@ class Scaling:
             table.cold_ended(i, model)
         for model in (*instance.ready, *instance.unloading):
             self.endpoint.policies.gpu_eviction.removed(i, model, now_ns)
+        for name in self.endpoint.fleet[i].disk.accounts:
+            if isinstance(name, int):
+                self.endpoint.policies.disk_eviction.removed(i, name, now_ns)
         table.clear(i)
         self.drain_deadlines_ns.pop(i, None)
         del self.endpoint.fleet[i]

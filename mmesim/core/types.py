@@ -102,6 +102,8 @@ class EndpointSpec:
     instance: InstanceSpec
     min_instances: int = 1
     max_instances: int = 1
+    max_models: int = 0
+    """Models in one instance's memory at most; 0: as many as fit."""
     load_threads: int = 4
     download_threads: int = 4
     load_retries: int = 2

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmesim.core.policy import Candidate, Candidates, Prewarm
 from mmesim.core.streams import stream
+from mmesim.core.types import NEVER_NS
 from mmesim.testing.views import (
     FakeEndpoint,
     FakeInstance,
@@ -26,6 +27,7 @@ from mmesim.testing.views import (
 )
 from mmesim.units import GIB, MIB, NS_PER_S
 
+HOUR_NS = 3600 * NS_PER_S
 INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -42,7 +44,7 @@ class Turn(Protocol):
 def turns(kind: str, seed: int, n: int) -> list[Turn]:
     """`n` situations of a kind of policy, in the order of time; the same for the same seed."""
     rng = stream(seed, "turns", kind)
-    now_ns = np.cumsum(rng.integers(NS_PER_S, 100 * NS_PER_S, n)) + 3600 * NS_PER_S
+    now_ns = np.cumsum(rng.integers(NS_PER_S, 100 * NS_PER_S, n)) + HOUR_NS
     return [_DRAW[kind](rng, int(time_ns), number) for number, time_ns in enumerate(now_ns)]
 
 
@@ -139,11 +141,13 @@ class Plan:
     def problem(self, answer: list[Any]) -> str:
         """Decisions name serving instances and known models, each pair once."""
         serving = [instance.index for instance in self.endpoint.instances]
-        seen: list[tuple[int, int]] = []
+        seen: list[tuple[int | None, int]] = []
         for decision in answer:
             if not isinstance(decision, Prewarm):
                 return f"yields {decision!r}, which is no Prewarm"
-            if decision.instance not in serving or decision.model not in range(len(self.endpoint.models)):
+            if decision.instance is None and not decision.load:
+                return f"yields {decision!r}: an unload says where"
+            if decision.instance not in (*serving, None) or decision.model not in range(len(self.endpoint.models)):
                 return f"yields {decision!r}; instances are {serving}, models 0 to {len(self.endpoint.models) - 1}"
             if (decision.instance, decision.model) in seen:
                 return f"decides twice about model {decision.model} on instance {decision.instance} (or never ends)"
@@ -198,15 +202,19 @@ def _instance(rng: np.random.Generator, index: int, n_models: int) -> FakeInstan
     on_disk = np.flatnonzero(rng.random(n_models) < 0.5).tolist()
     ready = [model for model in on_disk if rng.random() < 0.4]
     free = int(rng.choice([0, 100, 500, 2000, 14000])) * MIB
+    cold = rng.choice([model for model in range(n_models) if model not in ready], int(rng.integers(0, 4)), False)
     return FakeInstance(index, index % 3, 14 * GIB, min(free, 14 * GIB), int(rng.integers(0, 200)) * GIB,
-                        int(rng.integers(0, 4)), int(rng.integers(0, 20)), tuple(ready), tuple(on_disk))
+                        int(rng.integers(0, 20)), 0, int(rng.integers(0, HOUR_NS)) if ready else NEVER_NS,
+                        float(rng.exponential(5)), tuple(cold.tolist()), tuple(ready), tuple(on_disk))
 
 
 def _models(rng: np.random.Generator, instances: Sequence[FakeInstance], n: int) -> tuple[FakeModel, ...]:
     def one(index: int) -> FakeModel:
         spec = model_spec(f"model-{index}", int(rng.integers(1, 4000)) * MIB, pinned=bool(rng.random() < 0.3))
         copies = tuple(instance.index for instance in instances if instance.is_ready(index))
-        return FakeModel(index, spec, copies, int(rng.integers(0, 30)), float(rng.exponential()))
+        cold = sum(instance.is_cold(index) for instance in instances)
+        return FakeModel(index, spec, copies, int(rng.integers(0, 30)), float(rng.exponential()),
+                         int(rng.integers(0, 1000)), int(rng.integers(0, HOUR_NS)), cold)
 
     return tuple(one(index) for index in range(n))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmesim.core.policy import Candidate, Candidates
-from mmesim.core.types import ModelSpec
+from mmesim.core.types import NEVER_NS, ModelSpec
 from mmesim.units import GIB, MIB
 
 
@@ -32,6 +32,14 @@ class FakeModel:
     copies: tuple[int, ...] = ()
     outstanding: int = 0
     steady_rate_rps: float = 0.0
+    uses: int = 0
+    last_use_ns: int = 0
+    n_on_the_way: int = 0
+
+    @property
+    def n_copies(self) -> int:
+        """READY or on the way."""
+        return len(self.copies) + self.n_on_the_way
 
     def rate_rps(self, now_ns: int) -> float:
         """The same at any time."""
@@ -47,8 +55,12 @@ class FakeInstance:
     memory_bytes: int = 14 * GIB
     free_memory_bytes: int = 14 * GIB
     free_disk_bytes: int = 200 * GIB
-    n_cold: int = 0
     outstanding: int = 0
+    joined_ns: int = 0
+    oldest_use_ns: int = NEVER_NS
+    steady_rate_rps: float = 0.0
+    models_cold: tuple[int, ...] = ()
+    """With a cold start under way."""
     models_ready: tuple[int, ...] = ()
     models_on_disk: tuple[int, ...] = ()
     """Besides those that are READY."""
@@ -57,6 +69,19 @@ class FakeInstance:
     def n_ready(self) -> int:
         """READY copies."""
         return len(self.models_ready)
+
+    @property
+    def n_cold(self) -> int:
+        """Cold starts under way."""
+        return len(self.models_cold)
+
+    def rate_rps(self, now_ns: int) -> float:
+        """The same at any time."""
+        return self.steady_rate_rps
+
+    def is_cold(self, model: int) -> bool:
+        """True when a cold start of it is under way."""
+        return model in self.models_cold
 
     def holds(self, model: int) -> bool:
         """True when READY or on the disk."""
@@ -73,6 +98,16 @@ class FakeEndpoint:
 
     models: tuple[FakeModel, ...] = ()
     instances: tuple[FakeInstance, ...] = ()
+
+    @property
+    def model_uses(self) -> np.ndarray[Any, Any]:
+        """`uses` of every model."""
+        return _fixed([model.uses for model in self.models], np.int64)
+
+    @property
+    def model_last_use_ns(self) -> np.ndarray[Any, Any]:
+        """`last_use_ns` of every model."""
+        return _fixed([model.last_use_ns for model in self.models], np.int64)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""The models that could leave a memory or a disk, as an eviction policy sees them, and what it told of its choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.core.types import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One model that could leave, as an eviction policy sees it."""
+
+    instance: int
+    model: int
+    spec: ModelSpec
+    size_bytes: int
+    """What its leaving frees."""
+    last_use_ns: int
+    uses: int
+    """Requests since it became READY (for the disk: since then too)."""
+    rate_rps: float
+    """Decayed request rate on this instance."""
+    since_ns: int
+    """READY since (for the disk: extracted at)."""
+    reload_s: float
+    """Expected time to bring it back."""
+
+
+class Candidates(Sequence[Candidate]):
+    """The models that could leave, in columns and as a sequence of :class:`Candidate`; in no particular order."""
+
+    def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
+                 size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64],
+                 rate_rps: NDArray[np.float64], since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
+        self.instance = instance
+        self.specs = specs
+        self.model = model
+        self.size_bytes = size_bytes
+        self.last_use_ns = last_use_ns
+        self.uses = uses
+        self.rate_rps = rate_rps
+        self.since_ns = since_ns
+        self.reload_s = reload_s
+        self.told: dict[str, NDArray[np.generic]] = {}
+
+    def tell(self, **columns: NDArray[np.generic]) -> None:
+        """Say by which numbers (one for each candidate, in their order) the policy decides: `mmesim explain` shows
+        them. Has no other effect."""
+        self.told.update(columns)
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    def __getitem__(self, position):  # type: ignore[no-untyped-def]
+        assert not isinstance(position, slice), "candidates are taken one by one"
+        model = int(self.model[position])
+        return Candidate(self.instance, model, self.specs[model], int(self.size_bytes[position]),
+                         int(self.last_use_ns[position]), int(self.uses[position]), float(self.rate_rps[position]),
+                         int(self.since_ns[position]), float(self.reload_s[position]))
+
+    def ordered(self, *keys: NDArray[np.generic], **named: NDArray[np.generic]) -> Iterator[Candidate]:
+        """Candidates by ascending keys (the first key counts most), ties by model number. Named keys are told."""
+        self.told.update(named)
+        if not len(self.model):
+            return
+        keys = (*keys, *named.values(), self.model)
+        first = _least(keys)
+        yield self[first]
+        for position in np.lexsort(keys[::-1]).tolist():
+            if position != first:
+                yield self[position]
+
+
+def _least(keys: Sequence[NDArray[np.generic]]) -> int:
+    """Position of the least row: most often it is the only one wanted, and a sort would be wasted."""
+    positions = np.flatnonzero(keys[0] == keys[0].min())
+    for key in keys[1:]:
+        if len(positions) == 1:
+            break
+        tied = key[positions]
+        positions = positions[tied == tied.min()]
+    return int(positions[0])

@@ -1,0 +1,42 @@
+"""How a policy came to its decision: kept when somebody wants to explain a run (the journal), else not made at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+ROWS = 64
+"""Candidates kept of one decision: the victims, then those that the policy's own keys put next."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionDecision:
+    """Victims were named, or too few of them."""
+
+    instance: int
+    on_disk: bool
+    """True: files on the disk; False: copies in memory."""
+    wanted_by: int
+    """The model that lacks room."""
+    need_bytes: int
+    offered: int
+    """Candidates there were; the columns hold at most `ROWS` of them."""
+    victims: tuple[int, ...]
+    columns: Mapping[str, tuple[float, ...]]
+    """``model``, what the policy saw of each candidate, and what it told (`Candidates.tell`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingDecision:
+    """Autoscaling policies had opinions."""
+
+    wishes: Mapping[str, int | None]
+    """Instances wanted, by policy (``0 target_tracking``); None: no opinion."""
+    desired: int
+    """Before."""
+    wanted: int
+    """After the bounds."""
+
+
+Decision: TypeAlias = EvictionDecision | ScalingDecision
