@@ -7,6 +7,7 @@ import typer
 from mmesim import __version__
 from mmesim.cli import (
     calibrate,
+    compare,
     policies,
     profile_analyze,
     profile_fit,
@@ -37,7 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-COMMANDS = {"run": run.run, "report": results.report, "init": scenarios.init, "schema": scenarios.schema,
+COMMANDS = {"run": run.run, "compare": compare.compare, "report": results.report, "init": scenarios.init,
+            "schema": scenarios.schema,
             "policies": policies.policies, "check-policy": policies.check_policy, "catalog": system.catalog,
             "doctor": system.doctor}
 for _name, _command in COMMANDS.items():

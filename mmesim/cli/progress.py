@@ -21,9 +21,22 @@ def steps(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     with Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+                  TextColumn("{task.fields[pace]}"), TimeRemainingColumn(), console=Console(stderr=True),
+                  transient=True) as bar:
+        task = bar.add_task(what, total=total, pace="")
+        started = time.monotonic()
+        yield lambda done: bar.update(task, completed=done, pace=_pace(done, time.monotonic() - started))
+
+
+def _pace(done: int, elapsed_s: float) -> str:
+    rate = done / elapsed_s if elapsed_s else 0.0
+    return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+
+
+@contextmanager
+def no_steps(what: str, total: int) -> Iterator[None]:
+    """In place of `steps` for who wants quiet."""
+    yield None
 
 
 @contextmanager

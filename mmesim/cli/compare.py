@@ -1,0 +1,154 @@
+"""`mmesim compare`: variants of a scenario under the same random numbers, with intervals."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmesim.cli.ending import EXIT_INTERRUPTED
+from mmesim.cli.output import note, page, print_json
+from mmesim.cli.progress import no_steps, steps
+from mmesim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from mmesim.results.comparison import Comparison
+
+SEEDS, MOST_SEEDS = 10, 30
+Say = Callable[[str], None]
+
+
+def compare(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a packaged example.")],
+    vary: Annotated[list[str] | None, typer.Option(
+        metavar="PATH=V1,V2", help="A setting and its values; several make a full grid.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(
+        metavar='"NAME: PATH=V; PATH=V"', help="One variant made by hand. Repeatable.")] = None,
+    set_: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="PATH=VALUE", help="Override a setting in all variants. Repeatable.")] = None,
+    baseline: Annotated[str | None, typer.Option(
+        help="Name of the variant that the others are compared to; default: the scenario as it stands.")] = None,
+    seeds: Annotated[int | None, typer.Option(
+        min=1, max=1000, help="Runs of each variant; with --until-decided at most so many (default 10; 30).")] = None,
+    until_decided: Annotated[str | None, typer.Option(
+        metavar="95%", help="Add seeds until neighbours in the ranking are told apart, or alike, at this "
+                            "confidence.")] = None,
+    indifference: Annotated[str, typer.Option(help="Variants that differ by less are alike.")] = "1%",
+    confidence: Annotated[str, typer.Option(help="Of the intervals.")] = "95%",
+    rank_by: Annotated[str | None, typer.Option(
+        metavar="KEY", help="E.g. cache.hit_ratio; default: the scenario's objective, else latency.all.p99.")] = None,
+    memory: Annotated[str | None, typer.Option(
+        metavar="50%,100%", help='Hit ratio against memory too, at these parts of it; "default": 25%, 50%, 100%, 200%.',
+    )] = None,
+    processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
+    out: Annotated[Path, typer.Option(help="Folder for results; each comparison gets OUT/<name>/.")] = Path("reports"),
+    name: Annotated[str | None, typer.Option(help="Name of the comparison; default: <scenario>-compare.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Do not draw report.html.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no notes.")] = False,
+) -> None:
+    """Run variants of a scenario with the same seeds; say which is better, by how much, and what cannot be told apart.
+
+    All variants of a seed get the same requests. Finished runs are stored: a comparison that was stopped goes on where
+    it was, and one with more variants or seeds runs only what is new.
+
+    Examples:
+
+      mmesim compare quickstart --vary endpoint.eviction.gpu=lru,lfu --seeds 3
+
+      mmesim compare my.yaml --vary endpoint.eviction.gpu=lru,lfu --vary endpoint.instances=2,4
+
+      mmesim compare my.yaml --variant "big: endpoint.instance_type=ml.g4dn.4xlarge" --until-decided 95%
+
+      mmesim compare my.yaml --vary endpoint.eviction.gpu=lru,my_policy.py:Mine --memory default
+    """
+    from mmesim.dataplane.compiled import warm_up
+    from mmesim.planner.compare.ranking import known_key
+    from mmesim.planner.compare.run import Plan, finished
+    from mmesim.planner.compare.run import compare as run_all
+    from mmesim.planner.compare.variants import contenders
+    from mmesim.results.comparison_files import CELLS, check_folder
+    say: Say = (lambda _: None) if quiet else note
+    chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
+    name = name or f"{chosen[0].scenario.name}-compare"
+    folder = out / name
+    check_folder(folder)
+    plan = Plan(chosen, seeds or (MOST_SEEDS if until_decided else SEEDS), folder / CELLS, name=name,
+                command=shlex.join(["mmesim", *sys.argv[1:]]),
+                confidence=_share("--until-decided", until_decided) if until_decided
+                else _share("--confidence", confidence),
+                until_decided=until_decided is not None, indifference=_share("--indifference", indifference),
+                rank_by=None if rank_by is None else known_key(rank_by), memory=_memory(memory), processes=processes)
+    warm_up(say)
+    try:
+        comparison = run_all(plan, steps if not quiet else no_steps, say)
+    except KeyboardInterrupt:
+        say("stopped; what is finished is stored: the same command goes on from there")
+        if (partial := finished(plan)) is not None:
+            say(f"so far, {len(partial.seeds)} of {plan.seeds} seeds:")
+            _show(partial, as_json)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _show(comparison, as_json)
+    _write(comparison, folder, say, report=not no_report)
+
+
+def _share(option: str, text: str) -> float:
+    """A percentage between 0 and 100 %, both excluded."""
+    from mmesim.units import parse_fraction
+    try:
+        value = parse_fraction(text)
+    except ValueError as error:
+        raise InputError(Problem(str(error), file=option)) from None
+    if not 0 < value < 1:
+        raise InputError(Problem(f"{text} is not between 0% and 100%", file=option, hint=f"e.g. {option} 95%"))
+    return value
+
+
+def _memory(text: str | None) -> tuple[float, ...]:
+    """The points of the curve; with the comparison's own memory, where it is asked for at all."""
+    from mmesim.planner.compare.curve import USUAL
+    from mmesim.units import parse_fraction
+    if text is None:
+        return ()
+    if text == "default":
+        return USUAL
+    try:
+        parts = tuple(parse_fraction(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(Problem(str(error), file=f"--memory {text}")) from None
+    if not all(0 < part <= 1000 for part in parts):
+        raise InputError(Problem("is not a list of parts of the memory", file=f"--memory {text}",
+                                 hint="e.g. --memory 50%,100%,200%"))
+    return parts
+
+
+def _show(comparison: Comparison, as_json: bool) -> None:
+    if as_json:
+        from mmesim.results.comparison_files import as_json as as_document
+        print_json(as_document(comparison))
+    else:
+        from mmesim.cli.compare_table import print_comparison
+        with page() as console:
+            print_comparison(comparison, console)
+
+
+def _write(comparison: Comparison, folder: Path, say: Say, *, report: bool) -> None:
+    from mmesim.results.comparison_files import in_place, save
+    with in_place(folder) as scratch:
+        save(comparison, scratch)
+        if report:
+            report = _report(comparison, scratch / "report.html")
+    say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))
+
+
+def _report(comparison: Comparison, path: Path) -> bool:
+    try:
+        from mmesim.report.comparison.html import write_comparison_report
+    except ImportError:
+        return False
+    write_comparison_report(comparison, path)
+    return True

@@ -1,0 +1,1 @@
+"""Plans on top of the simulator: what to choose, and how sure one can be."""

@@ -1,0 +1,130 @@
+"""From cells to the comparison: means over seeds, paired differences, regret, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmesim.planner.compare import stats
+from mmesim.planner.compare.ranking import BY_KEY, Cells, Ranking, values
+from mmesim.planner.compare.variants import Contender
+from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+BOUND_KEYS = {"cache.hit_ratio": "hit_ratio", "residency.loads": "loads", "load_s": "load_s"}
+"""Metric key -> its name in a `RequestBound`."""
+BOUND_NAME = "bound"
+BOUND_NOTE = ("What no policy that loads on demand can pass, even with all requests known beforehand: PFOO-U with the "
+              "memory of all instances as one, and loads that take no time.")
+
+Bounds = Mapping[str, Sequence[Mapping[str, float]]]
+"""Variant -> the bound of its requests, by seed; empty: no bounds."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All cells of a comparison."""
+
+    contenders: Sequence[Contender]
+    """Baseline first."""
+    seeds: Sequence[int]
+    cells: Cells
+    bounds: Bounds
+    confidence: float
+
+    @property
+    def baseline(self) -> str:
+        return self.contenders[0].name
+
+    def metrics(self) -> list[Metric]:
+        """Those that exist in some cell."""
+        return [metric for metric in METRICS
+                if any(cell.values[metric.key] is not None for of_name in self.cells.values() for cell in of_name)]
+
+
+def variants(gathered: Gathered, ranking: Ranking) -> list[Variant]:
+    """The baseline, then from best to worst."""
+    by_name = {one.name: one for one in gathered.contenders}
+    names = [gathered.baseline, *(name for name in ranking.order if name != gathered.baseline)]
+    return [_variant(gathered, by_name[name]) for name in names]
+
+
+def _variant(gathered: Gathered, contender: Contender) -> Variant:
+    name, confidence = contender.name, gathered.confidence
+    ours, theirs = gathered.cells[name], gathered.cells[gathered.baseline]
+    keys = [metric.key for metric in gathered.metrics()]
+    against = [] if name == gathered.baseline else keys
+    met = [cell.met for cell in ours]
+    return Variant(
+        name=name, settings=contender.settings,
+        values=_known({key: _possible(stats.interval(values(ours, key), confidence), key) for key in keys}),
+        differences=_known({key: stats.difference(values(ours, key), values(theirs, key), confidence)
+                            for key in against}),
+        relative=_known({key: stats.relative(values(ours, key), values(theirs, key), confidence) for key in against}),
+        sketch=np.sum([cell.sketch for cell in ours], axis=0),
+        regret=_regret(gathered, name), met_objective=None if None in met else all(met))
+
+
+def _possible(found: Interval | None, key: str) -> Interval | None:
+    """The part of a ratio's interval that a ratio can be in."""
+    if found is None or BY_KEY[key].unit != "ratio" or found.n == 1:
+        return found
+    return Interval(found.mean, max(0.0, found.low), min(1.0, found.high), found.n)
+
+
+def _known(intervals: Mapping[str, Interval | None]) -> dict[str, Interval]:
+    return {key: found for key, found in intervals.items() if found is not None}
+
+
+def _regret(gathered: Gathered, name: str) -> dict[str, Interval]:
+    """Distance to the bound of the variant's own requests and memory: hit ratio in points, the rest as a fraction."""
+    regret: dict[str, Interval | None] = {}
+    for key, of_bound in BOUND_KEYS.items() if gathered.bounds else ():
+        ours, best = values(gathered.cells[name], key), [bound[of_bound] for bound in gathered.bounds[name]]
+        regret[key] = stats.difference(best, ours, gathered.confidence) if key == "cache.hit_ratio" \
+            else stats.relative(ours, best, gathered.confidence)
+    return _known(regret)
+
+
+def bound(gathered: Gathered) -> Bound | None:
+    """The baseline's requests and memory at their best."""
+    if not gathered.bounds:
+        return None
+    best = gathered.bounds[gathered.baseline]
+    return Bound(BOUND_NAME, _known({key: stats.interval([one[name] for one in best], gathered.confidence)
+                                     for key, name in BOUND_KEYS.items()}), BOUND_NOTE)
+
+
+# ---- tables
+
+
+def cell_table(gathered: Gathered) -> DataFrame:
+    """Every run: variant, seed, one column a metric."""
+    import pandas as pd
+
+    keys = [metric.key for metric in gathered.metrics()]
+    rows: list[dict[str, Any]] = [
+        {"variant": name, "seed": seed, **{key: np.nan if cell.values[key] is None else cell.values[key]
+                                           for key in keys}}
+        for name, of_name in gathered.cells.items() for seed, cell in zip(gathered.seeds, of_name, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def mean_table(gathered: Gathered, part: str, key: str) -> DataFrame:
+    """Means over seeds of the cells' ``models`` or ``series``, one row for each value of `key`, variant by variant."""
+    import pandas as pd
+
+    tables = []
+    for name, of_name in gathered.cells.items():
+        each = pd.concat([pd.DataFrame(getattr(cell, part)) for cell in of_name])
+        means = each.groupby(key, sort=False, as_index=False).mean()
+        means.insert(0, "variant", name)
+        tables.append(means)
+    return pd.concat(tables, ignore_index=True)
+
+

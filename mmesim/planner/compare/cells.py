@@ -1,0 +1,152 @@
+"""One cell of a comparison: the numbers of one variant with one seed, and their store on disk.
+
+A cell is small (numbers, tables of models and intervals, a sparse latency sketch) and stored as soon as it is there,
+under a digest of all that it depends on (:mod:`mmesim.planner.compare.digest`). A comparison that was stopped, or is
+asked for again with more variants, finds what it has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmesim.dataplane.api import N_TIERS, SKETCH_BUCKETS
+from mmesim.results.comparison import METRICS
+from mmesim.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from mmesim.results.run import Run
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is kept of one run."""
+
+    values: Mapping[str, float | None]
+    """Metric key -> value; None where it does not exist."""
+    met: bool | None
+    """The objective; None: no targets."""
+    invocations: int
+    wall_s: float
+    sketch: NDArray[np.int64]
+    """(tiers, buckets)."""
+    models: Columns
+    series: Columns
+
+    def save(self, path: Path) -> None:
+        """Write the cell; whoever looks sees all of it or nothing."""
+        bucket = np.flatnonzero(self.sketch.any(axis=0))
+        facts = {"values": dict(self.values), "met": self.met, "invocations": self.invocations, "wall_s": self.wall_s}
+        arrays = {f"{part}:{name}": column for part in ("models", "series")
+                  for name, column in getattr(self, part).items()}
+        _save(path, facts, bucket=bucket, counts=self.sketch[:, bucket], **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Cell | None:
+        """The cell in a file; None when there is none, or none that can be read."""
+        if (found := _load(path)) is None:
+            return None
+        facts, arrays = found
+        sketch = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)
+        sketch[:, arrays["bucket"]] = arrays["counts"]
+        parts: dict[str, dict[str, NDArray[Any]]] = {"models": {}, "series": {}}
+        for name, array in arrays.items():
+            part, _, column = name.partition(":")
+            if column:
+                parts[part][column] = array
+        return cls(**facts, sketch=sketch, **parts)
+
+
+def cell_of(run: Run) -> Cell:
+    """What a comparison keeps of a run."""
+    summary = run.summary
+    sketch = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)
+    sketch[:, run.details["latency_sketch"]["bucket"]] = run.details["latency_sketch"]["count_by_tier"]
+    target = summary["objective"]["targets"].get("p99_ms", {})
+    own = {"slo_attainment": target.get("attainment"), "load_s": load_s(run.lanes, summary["run"]["measured_from_s"])}
+    values = {metric.key: own[metric.key] if metric.key in own else at(summary, metric.key) for metric in METRICS}
+    return Cell(values=values, met=summary["objective"]["met"], invocations=summary["requests"]["invocations"],
+                wall_s=run.timing["wall_s"], sketch=sketch, models=_models(run.models), series=_series(run.metrics))
+
+
+def at(summary: Mapping[str, Any], key: str) -> float | None:
+    """The number at a dotted path of a summary; None where it does not exist."""
+    value: Any = summary
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def load_s(lanes: DataFrame, since_s: float) -> float:
+    """Seconds that load threads were busy: from a load's start to READY, over the loads begun in the measured time.
+
+    Loads that failed, or were still under way at the end, have no READY and do not count.
+    """
+    counted = (lanes["load_ns"] >= since_s * NS_PER_S) & (lanes["ready_ns"] >= 0)
+    return float((lanes["ready_ns"] - lanes["load_ns"])[counted].sum()) / NS_PER_S
+
+
+def _models(models: DataFrame) -> Columns:
+    """Under the names that a comparison has for them."""
+    cold = models["cold_from_disk"] + models["cold_from_s3"]
+    return {"model": models["model"].to_numpy(np.str_), "invocations": models["Invocations"].to_numpy(np.int64),
+            "hit_ratio": models["ModelCacheHit"].to_numpy(float), "mean_ms": models["latency_mean_ms"].to_numpy(float),
+            "p99_ms": models["latency_p99_ms"].to_numpy(float), "cold_starts": cold.to_numpy(np.int64),
+            "loads": models["loads"].to_numpy(np.int64)}
+
+
+def _series(metrics: DataFrame) -> Columns:
+    loads = metrics["loads_from_disk"] + metrics["loads_from_s3"]
+    return {"t_s": metrics["start_s"].to_numpy(float), "interval_s": (metrics["end_s"] - metrics["start_s"]).to_numpy(),
+            "invocations": metrics["Invocations"].to_numpy(np.int64),
+            "hit_ratio": metrics["ModelCacheHit"].to_numpy(float), "loads": loads.to_numpy(np.int64),
+            "unloads": metrics["unloads"].to_numpy(np.int64), "instances": metrics["instances_serving"].to_numpy(float),
+            "p99_ms": metrics["latency_p99_ms"].to_numpy(float)}
+
+
+# ---- files
+
+
+def save_numbers(path: Path, numbers: Mapping[str, float | None]) -> None:
+    """A cell of numbers alone."""
+    _save(path, numbers)
+
+
+def load_numbers(path: Path) -> dict[str, Any] | None:
+    """The numbers in a file; None when there is none that can be read."""
+    found = _load(path)
+    return found[0] if found else None
+
+
+def _save(path: Path, facts: Mapping[str, Any], **arrays: NDArray[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+    except (OSError, ValueError, BadZipFile, EOFError):
+        return None
+    return json.loads(str(arrays.pop("facts"))), arrays

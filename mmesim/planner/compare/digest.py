@@ -1,0 +1,80 @@
+"""What a cell depends on, as one digest: change any of it and the cell is another.
+
+Not seen: a module that a policy's file imports, and an installed package's version.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import mmesim
+from mmesim.packaged import packaged_dir
+from mmesim.policies.loading import load_class
+from mmesim.scenario.schema import Scenario
+
+UNTOUCHING = ("name", "description", "checks", "seed")
+"""Settings that no number of a run depends on, and the seed; so are all of `output` but its interval."""
+RUNNING = ("core", "dataplane", "policies", "profile", "catalog", "workload", "scenario", "sim", "results", "planner")
+"""Packages whose code makes a cell."""
+
+
+def digest_of(scenario: Scenario) -> str:
+    """Of the resolved scenario without its seed, the files it names, and this program's sources."""
+    settings = {name: value for name, value in scenario.resolved().items() if name not in UNTOUCHING}
+    settings["output"] = {"interval": settings["output"]["interval"]}
+    files = {str(path): _content(path) for path in sorted(set(_files(settings, scenario.base_dir)))}
+    whole = json.dumps([settings, files, _program()], sort_keys=True)
+    return sha256(whole.encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    """Digest of a file as it is now."""
+    status = path.stat()
+    return _content_at(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _content_at(path: Path, mtime_ns: int, size: int) -> str:
+    with path.open("rb") as file:
+        digest = sha256()
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _files(value: Any, folder: Path) -> Iterator[Path]:
+    """Every file that the settings name: traces, counts, profiles, policies."""
+    if isinstance(value, str):
+        if _is_file(folder / value):
+            yield folder / value
+    elif isinstance(value, Mapping):
+        if isinstance(value.get("use"), str) and ":" in value["use"]:
+            yield Path(inspect.getfile(load_class(value["use"], folder)))
+        for item in value.values():
+            yield from _files(item, folder)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _files(item, folder)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name of a file at all, e.g. too long
+        return False
+
+
+@cache
+def _program() -> str:
+    """Version and sources of what makes a run, and what is shipped with it."""
+    root = Path(mmesim.__file__).parent
+    files = [path for package in RUNNING for path in sorted((root / package).rglob("*.py"))]
+    files += [*sorted(packaged_dir("profiles").glob("*.yaml")), *sorted((root / "catalog").glob("*.csv"))]
+    content = sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return f"{mmesim.__version__} {content}"

@@ -1,0 +1,100 @@
+"""The work of a comparison in pieces that other processes can do: each piece is one cell, stored by who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mmesim.errors import InputError, Problem
+from mmesim.parallel import side_by_side
+from mmesim.planner.compare.cells import Cell, cell_of, load_numbers, save_numbers
+from mmesim.planner.compare.variants import Contender
+from mmesim.scenario.build import Build, build
+from mmesim.scenario.schema import Scenario
+from mmesim.sim.blame import policies_to_blame
+from mmesim.sim.run import simulate
+
+try:
+    from mmesim.planner.bounds import bound_of
+except ImportError:
+    bound_of = None
+
+Steps = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]
+"""``with steps(what, total) as done``: shows progress, see :func:`mmesim.cli.progress.steps`."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One cell to be made."""
+
+    variant: str
+    scenario: Scenario = field(repr=False)
+    """With its seed."""
+    file: Path
+    memory: float = 1.0
+    """Memory of each instance as a part of the scenario's."""
+    wants_bound: bool = False
+    """True: the bound of the requests, no run."""
+
+    def load(self) -> Any:
+        """The stored cell (a `Cell`, or the numbers of a bound); None when it is not there."""
+        return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
+
+
+def order_of(contender: Contender, seed: int, folder: Path, *, memory: float = 1.0, wants_bound: bool = False) -> Order:
+    """The run of a variant with a seed, or the bound of its requests."""
+    output = contender.scenario.output.model_copy(update={"requests": False, "journal": False, "trace": False})
+    scenario = contender.scenario.model_copy(update={"seed": seed, "output": output})
+    what = f"{contender.bound_digest if wants_bound else contender.digest} {seed} {memory} {wants_bound}"
+    file = folder / f"{sha256(what.encode()).hexdigest()[:32]}.npz"
+    return Order(contender.name, scenario, file, memory, wants_bound)
+
+
+def carry_out(orders: Iterable[Order], processes: int, what: str, steps: Steps) -> int:
+    """Make every cell that is not stored yet; returns how many were there. Raises InputError with variant and seed
+    when a policy misbehaves; what is finished stays stored."""
+    wanted = list({order.file: order for order in orders}.values())
+    missing = [order for order in wanted if order.load() is None]
+    if missing:
+        with steps(what, len(missing)) as done:
+            _side_by_side(missing, processes, done)
+    return len(wanted) - len(missing)
+
+
+def _side_by_side(orders: Sequence[Order], processes: int, done: Callable[[int], None] | None) -> None:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        side_by_side(carry_out_one, orders, processes=processes, done=done)
+    except TerminatedWorkerError as error:
+        raise InputError(Problem("a worker process was ended from outside, most often for want of memory",
+                                 hint="run with --processes 1; what is finished stays")) from error
+
+
+def carry_out_one(order: Order) -> None:
+    """Make one cell and store it."""
+    try:
+        built = with_memory(build(order.scenario), order.memory)
+        if order.wants_bound:
+            save_numbers(order.file, asdict(bound_of(built)))
+            return
+        with policies_to_blame(built.policies):
+            run = simulate(built)
+    except InputError as error:
+        told = f" (variant {order.variant!r}, seed {order.scenario.seed})"
+        raise InputError([replace(problem, message=problem.message + told) for problem in error.problems]) from error
+    if run.partial:
+        raise KeyboardInterrupt
+    cell_of(run).save(order.file)
+
+
+def with_memory(built: Build, fraction: float) -> Build:
+    """The same run with so much of each instance's scarce memory: the GPU's, or the host's on a CPU endpoint."""
+    instance = built.endpoint.instance
+    name = "gpu_bytes" if instance.has_gpu else "host_bytes"
+    scaled = replace(instance, **{name: max(1, round(getattr(instance, name) * fraction))})
+    return replace(built, endpoint=replace(built.endpoint, instance=scaled))

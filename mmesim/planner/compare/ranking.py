@@ -1,0 +1,90 @@
+"""In which order the variants stand: by what the scenario asks for.
+
+* With targets: variants that met them with every seed come first, cheapest first; the rest by the first target's
+  number. Where those that met them all cost the same, the first target's number orders them too.
+* Without targets: by p99 latency. `rank_by` names another number for all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmesim.errors import InputError, Problem, alternatives
+from mmesim.planner.compare.cells import Cell
+from mmesim.results.comparison import METRICS, Metric
+from mmesim.scenario.schema import Objective
+
+COST = "cost.per_hour"
+USUAL = "latency.all.p99"
+OF_TARGET = {"p50_ms": "latency.all.p50", "p99_ms": "latency.all.p99", "error_rate": "requests.error_rate",
+             "cold_start_ratio": "cache.hit_ratio", "cost_per_hour": COST}
+"""Target -> the number that is compared; the first target that is set counts."""
+BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
+
+Cells = Mapping[str, Sequence[Cell]]
+"""Variant -> its cells, by seed."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Names from best to worst, and by what."""
+
+    order: tuple[str, ...]
+    key: str
+    """Orders those that met the targets, or all."""
+    key_of_missed: str
+    """Orders those that did not."""
+    met: Mapping[str, bool | None]
+
+    def key_of(self, first: str, second: str) -> str:
+        """The number that two variants are compared by."""
+        return self.key if self.met[first] is not False and self.met[second] is not False else self.key_of_missed
+
+    def neighbours(self) -> list[tuple[str, str]]:
+        """(better, next) from the top."""
+        return list(zip(self.order, self.order[1:], strict=False))
+
+
+def rank(cells: Cells, objective: Objective, rank_by: str | None = None) -> Ranking:
+    """The ranking of variants by their means over seeds."""
+    met = {name: _met(of_name) for name, of_name in cells.items()}
+    target = next((OF_TARGET[name] for name, value in objective if value is not None), USUAL)
+    if rank_by is not None:
+        order = sorted(cells, key=lambda name: _badness(cells[name], rank_by))
+        return Ranking(tuple(order), rank_by, rank_by, dict.fromkeys(cells))
+    prices = {mean(cells[name], COST) for name in cells if met[name]}
+    key = COST if len(prices) > 1 else target
+    order = sorted(cells, key=lambda name: (met[name] is False, _badness(cells[name], target if met[name] is False
+                                                                         else key)))
+    return Ranking(tuple(order), key, target, met)
+
+
+def known_key(key: str) -> str:
+    """The key, if variants can be ranked by it. Raises InputError."""
+    usable = [metric.key for metric in METRICS if metric.better]
+    if key not in usable:
+        raise InputError(Problem(f"variants cannot be ranked by {key!r}", hint=alternatives(key, usable, most=20)))
+    return key
+
+
+def values(cells: Sequence[Cell], key: str) -> list[float | None]:
+    """One number of each cell."""
+    return [cell.values[key] for cell in cells]
+
+
+def mean(cells: Sequence[Cell], key: str) -> float | None:
+    """Mean over the cells that have it."""
+    known = [value for value in values(cells, key) if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _met(cells: Sequence[Cell]) -> bool | None:
+    answers = [cell.met for cell in cells if cell.met is not None]
+    return all(answers) if answers else None
+
+
+def _badness(cells: Sequence[Cell], key: str) -> float:
+    value = mean(cells, key)
+    return math.inf if value is None else -BY_KEY[key].better * value

@@ -1,0 +1,83 @@
+"""Intervals: means over seeds, paired differences, and what may be claimed of several at once.
+
+* A mean's interval is Student's t over seeds: runs with different seeds are independent, and a run's quantile is one
+  number of that run. One run gives no interval (infinite), equal runs give one of zero width.
+* Differences are paired by seed (common random numbers: Law, Simulation Modeling and Analysis, 5th ed., 11.2), so what
+  the workload does to both variants drops out.
+* Several claims made together are each tested at alpha / m (Bonferroni): the chance that any of them is wrong is at
+  most alpha. Unlike Holm's steps this gives an interval to each claim that agrees with the decision.
+* Looking again after more seeds spends alpha by looks (Lan and DeMets, Biometrika 70, 1983, linear spending): the look
+  that brings the seeds from n' to n of at most N gets alpha * (n - n') / N. The parts add up to alpha, so by the union
+  bound all looks and claims together are wrong with a chance of at most alpha, however they depend on each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmesim.results.comparison import Interval
+
+FIRST_LOOK = 3
+"""Seeds before the first look: fewer give no useful interval."""
+GROWTH = 1.5
+"""Each look has so many times the seeds of the one before."""
+
+
+def interval(values: Sequence[float | None], confidence: float) -> Interval | None:
+    """Student's t interval of the mean of those that exist; None when none does."""
+    known = np.array([value for value in values if value is not None], float)
+    if not len(known):
+        return None
+    mean = float(known.mean())
+    if len(known) == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    half = _t_quantile(len(known) - 1, confidence) * _standard_error(known)
+    return Interval(mean, mean - half, mean + half, len(known))
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Exactly 0 for equal values: a rounded mean must not give them a spread."""
+    return 0.0 if (values == values[0]).all() else float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _t_quantile(freedom: int, confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + confidence / 2))
+
+
+def difference(values: Sequence[float | None], base: Sequence[float | None], confidence: float) -> Interval | None:
+    """Paired difference ``values - base`` over the seeds where both exist."""
+    return interval([a - b for a, b in _pairs(values, base)], confidence)
+
+
+def relative(values: Sequence[float | None], base: Sequence[float | None], confidence: float) -> Interval | None:
+    """Paired ratio ``values / base - 1``; None where the base is 0 for any seed."""
+    pairs = _pairs(values, base)
+    return None if any(b == 0 for _, b in pairs) else interval([a / b - 1 for a, b in pairs], confidence)
+
+
+def _pairs(values: Sequence[float | None], base: Sequence[float | None]) -> list[tuple[float, float]]:
+    return [(a, b) for a, b in zip(values, base, strict=True) if a is not None and b is not None]
+
+
+def each_at(confidence: float, claims: int) -> float:
+    """The confidence of each of so many claims that makes all of them hold together."""
+    return 1 - (1 - confidence) / max(1, claims)
+
+
+def looks(most: int) -> list[int]:
+    """Numbers of seeds at which a sequential comparison of at most so many looks: ``[3, 4, 5, 7, 10, 14, 20, 30]``."""
+    counts = [most]
+    while counts[-1] > FIRST_LOOK:
+        counts.append(max(FIRST_LOOK, min(counts[-1] - 1, math.ceil(counts[-1] / GROWTH))))
+    return counts[::-1]
+
+
+def confidence_at(look: int, most: int, confidence: float) -> float:
+    """The confidence of the intervals at the `look`-th look, so that all looks together keep `confidence`."""
+    counts = [0, *looks(most)]
+    return 1 - (1 - confidence) * (counts[look + 1] - counts[look]) / most
