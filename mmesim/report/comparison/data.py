@@ -1,0 +1,75 @@
+"""The numbers behind the page, to take along: CSV and JSON as data URIs, so that a download needs no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmesim.results.comparison import Comparison, Interval
+from mmesim.results.summary import rounded
+
+PARTS = ("values", "differences", "relative", "regret")
+"""Of a variant: metric key -> interval."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file inside the page."""
+
+    file: str
+    what: str
+    uri: str
+
+
+def downloads(comparison: Comparison) -> list[Download]:
+    """Means with intervals, every run, and everything as JSON."""
+    name = comparison.name
+    return [Download(f"{name}-variants.csv", "means, intervals and differences (CSV)",
+                     _uri("text/csv", variants_csv(comparison))),
+            Download(f"{name}-runs.csv", "every run (CSV)", _uri("text/csv", comparison.cells.to_csv(index=False))),
+            Download(f"{name}.json", "all of it (JSON)", _uri("application/json", as_json(comparison)))]
+
+
+def _uri(kind: str, text: str) -> str:
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def variants_csv(comparison: Comparison) -> str:
+    """One row a variant and metric; what is unknown is empty."""
+    import pandas as pd
+
+    return pd.DataFrame([
+        {"variant": variant.name, "metric": metric.key, "unit": metric.unit,
+         **_ends("", variant.values.get(metric.key)), **_ends("difference_", variant.differences.get(metric.key)),
+         **_ends("relative_", variant.relative.get(metric.key)), **_ends("regret_", variant.regret.get(metric.key))}
+        for variant in comparison.variants for metric in comparison.metrics]).to_csv(index=False)
+
+
+def _ends(prefix: str, value: Interval | None) -> dict[str, float | None]:
+    plain = rounded(asdict(value)) if value else {}
+    return {prefix + name: plain.get(name) for name in ("mean", "low", "high")}
+
+
+def as_json(comparison: Comparison) -> str:
+    """Everything but the tables of models and of time, which stand in the comparison's own folder."""
+    return json.dumps(rounded({
+        "name": comparison.name, "command": comparison.command, "confidence": comparison.confidence,
+        "seeds": list(comparison.seeds), "ranked_by": comparison.ranked_by, "verdicts": list(comparison.verdicts),
+        "metrics": [asdict(metric) for metric in comparison.metrics],
+        "variants": [{"name": each.name, "settings": _plain(each.settings), "met_objective": each.met_objective,
+                      **{part: _intervals(getattr(each, part)) for part in PARTS}}
+                     for each in comparison.variants],
+        "bound": comparison.bound and {"name": comparison.bound.name, "note": comparison.bound.note,
+                                       "values": _intervals(comparison.bound.values)},
+        "runs": comparison.cells.to_dict("records"), "curve": comparison.curve.to_dict("records")}), allow_nan=False)
+
+
+def _intervals(values: Any) -> dict[str, Any]:
+    return {key: asdict(value) for key, value in values.items()}
+
+
+def _plain(settings: Any) -> Any:
+    """Settings as JSON knows them."""
+    return json.loads(json.dumps(dict(settings), default=str))
