@@ -20,6 +20,7 @@ from mmesim.cli import (
     scenarios,
     system,
     trace_describe,
+    trace_import,
 )
 from mmesim.cli.ending import ended
 
@@ -57,7 +58,7 @@ for _name, _command in PROFILE_COMMANDS.items():
 app.add_typer(profile_app, name="profile")
 
 trace_app = typer.Typer(no_args_is_help=True, help="Request traces: import, describe, fit a synthetic workload.")
-TRACE_COMMANDS = {"describe": trace_describe.trace_describe}
+TRACE_COMMANDS = {"import": trace_import.trace_import, "describe": trace_describe.trace_describe}
 for _name, _command in TRACE_COMMANDS.items():
     trace_app.command(_name)(ended(_command))
 app.add_typer(trace_app, name="trace")
