@@ -10,7 +10,7 @@ from mmesim.core.actions import DrainInstance, LoadModel, SetDesiredInstances, S
 from mmesim.core.events import MetricsPublished
 from mmesim.core.metrics import PUBLISHED
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.api import Reason, sketch_bucket
 from mmesim.results.types import Phase
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
@@ -111,6 +111,22 @@ def test_request_metrics_by_hand():
         "Invocation4XXErrors.Sum": 8, "Invocation5XXErrors.Sum": 2, "InvocationModelErrors.Sum": 3,
         "Invocation4XXErrors.Average": 0.08, "ConcurrentRequestsPerModel.Average": 1.0}
     assert {name: values[name] for name in expected} == pytest.approx(expected)
+
+
+def test_percentiles_of_model_latency_by_hand():
+    """98 hits of 10 ms, 2 of 50 ms, and 900 requests of 5 s that waited for a load; 2 ms of each are overhead."""
+    hub, _ = started()
+    done, sketch = hub.plane.pending.endpoint, hub.plane.pending.sketch
+    done["invocations"] = done["completions"] = 1000
+    done["reasons_ns"][Reason.OVERHEAD] = 1000 * 2_000_000
+    sketch[Tier.GPU, sketch_bucket(10_000_000)], sketch[Tier.GPU, sketch_bucket(50_000_000)] = 98, 2
+    sketch[Tier.S3, sketch_bucket(5 * S)] = 900
+    hub.until(76)
+    values = published(hub)[60.0][1]
+    expected = {"ModelLatency.p50": 8000, "ModelLatency.p95": 8000, "ModelLatency.p99": 48_000}
+    assert {name: values[name] for name in expected} == pytest.approx(expected, rel=0.01)
+    hub.until(136)
+    assert "ModelLatency.p95" not in published(hub)[120.0][1]
 
 
 def test_utilisation_by_hand():

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 _OF_SAMPLES = ("Average", "Sum", "Minimum", "Maximum", "SampleCount")
 _OF_REQUESTS = ("Average", "Sum", "SampleCount")
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+"""CloudWatch's percentile statistics that `ModelLatency` has, as fractions."""
 PUBLISHED = {
     "Invocations": ("Sum",), "InvocationsPerInstance": ("Sum",), "ConcurrentRequestsPerModel": ("Average",),
-    **dict.fromkeys(("ModelLatency", "OverheadLatency", "ModelLoadingWaitTime", "ModelCacheHit", "Invocation4XXErrors",
+    **dict.fromkeys(("OverheadLatency", "ModelLoadingWaitTime", "ModelCacheHit", "Invocation4XXErrors",
                      "Invocation5XXErrors", "InvocationModelErrors"), _OF_REQUESTS),
     **dict.fromkeys(("CPUUtilization", "MemoryUtilization", "DiskUtilization", "GPUUtilization", "GPUMemoryUtilization",
                      "LoadedModelCount", "ModelDownloadingTime", "ModelLoadingTime", "ModelUnloadingTime"),
-                    _OF_SAMPLES)}
+                    _OF_SAMPLES),
+    "ModelLatency": (*_OF_REQUESTS, *PERCENTILES)}
 """CloudWatch names a policy can ask for, and the statistics of each."""
 HISTORY_PERIODS = 1440
 """Periods kept: a day of one-minute datapoints."""

@@ -6,7 +6,9 @@ Keys are ``Name.Statistic``; a metric without data in a period is absent. Defini
 * Request metrics: ``Invocations`` (0 without traffic); ``InvocationsPerInstance``: each emits 1 / (instances serving at
   its time); errors by HTTP status, 424 also as ``InvocationModelErrors``; latencies in microseconds over answered
   invocations. ``ModelLatency`` is the container's part (host CPU, queue, compute); ``OverheadLatency`` the rest, the
-  wait for a load included (assumed: the guide does not say).
+  wait for a load included (assumed: the guide does not say). Percentiles of ``ModelLatency`` are those of the answers
+  of loaded models (as the caller saw them, less the period's mean overhead): the data plane sketches whole latencies,
+  and what a request waited for a load is no part of this metric.
 * ``ModelLoadingWaitTime`` and ``ModelCacheHit`` are per answered invocation;
   ``Model{Downloading,Loading,Unloading}Time`` per action (microseconds): the sample count of the last is the number of
   unloads.
@@ -25,8 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.events import MetricsPublished
+from mmesim.core.metrics import PERCENTILES
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, Counters, Reason
+from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, SKETCH_BUCKETS, Counters, Reason
+from mmesim.results.sketch import quantiles_ns
 from mmesim.results.types import Gauges
 from mmesim.sim.hub import Hub, later
 from mmesim.sim.instance import Instance
@@ -68,6 +72,7 @@ class CloudWatch:
     def _reset(self) -> None:
         self._requests = np.zeros(1, ENDPOINT_COUNTERS)
         self._instances = np.zeros(self._hub.table.n_instances, INSTANCE_COUNTERS)
+        self._sketch = np.zeros(SKETCH_BUCKETS, np.int64)
         self._per_instance = 0.0
         self._concurrent_ns = 0.0
         self._served_ns = 0
@@ -83,6 +88,7 @@ class CloudWatch:
                                                                         INSTANCE_COUNTERS)])
         width = INSTANCE_COUNTERS.itemsize // 8 * len(counters.instances)
         self._instances.view(np.int64)[:width] += counters.instances.view(np.int64)
+        self._sketch += counters.sketch[Tier.GPU]
         if serving:
             self._per_instance += int(requests["invocations"][0]) / serving
             self._concurrent_ns += int(requests["in_flight_ns"][0]) / serving
@@ -116,10 +122,17 @@ class CloudWatch:
         completions = int(done["completions"])
         container_ns = int(done["reasons_ns"][list(CONTAINER)].sum())
         values.update(mean_of("ModelLatency", container_ns / NS_PER_US, completions))
+        values.update(self._percentiles(int(done["reasons_ns"][Reason.OVERHEAD]) / max(1, completions)))
         values.update(mean_of("OverheadLatency", (int(done["latency_ns"]) - container_ns) / NS_PER_US, completions))
         values.update(mean_of("ModelLoadingWaitTime", int(done["loading_wait_ns"]) / NS_PER_US, completions))
         values.update(mean_of("ModelCacheHit", int(done["tiers"][Tier.GPU]), completions))
         return values
+
+    def _percentiles(self, overhead_ns: float) -> Values:
+        """Of `ModelLatency`, in microseconds; nothing when no answer came from a loaded model."""
+        found = zip(PERCENTILES, quantiles_ns(self._sketch, tuple(PERCENTILES.values())), strict=True)
+        return {f"ModelLatency.{name}": max(0.0, (latency_ns - overhead_ns) / NS_PER_US)
+                for name, latency_ns in found if latency_ns is not None}
 
     @staticmethod
     def _error_values(failures: NDArray[np.int64], invocations: int) -> Values:
