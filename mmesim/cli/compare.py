@@ -141,14 +141,6 @@ def _write(comparison: Comparison, folder: Path, say: Say, *, report: bool) -> N
     with in_place(folder) as scratch:
         save(comparison, scratch)
         if report:
-            report = _report(comparison, scratch / "report.html")
+            from mmesim.report.comparison.html import write_comparison_report
+            write_comparison_report(comparison, scratch / "report.html")
     say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))
-
-
-def _report(comparison: Comparison, path: Path) -> bool:
-    try:
-        from mmesim.report.comparison.html import write_comparison_report
-    except ImportError:
-        return False
-    write_comparison_report(comparison, path)
-    return True

@@ -100,4 +100,4 @@ def _plain(value: Interval | None, metric: Metric) -> str:
     if value is None:
         return "–"
     text = shown(value, metric.unit)
-    return f"{text.mean} {text.interval}"
+    return text.mean if value.n == 1 else f"{text.mean} {text.interval}"

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 BOUND_KEYS = {"cache.hit_ratio": "hit_ratio", "residency.loads": "loads", "load_s": "load_s"}
 """Metric key -> its name in a `RequestBound`."""
 BOUND_NAME = "bound"
-BOUND_NOTE = ("What no policy that loads on demand can pass, even with all requests known beforehand: PFOO-U with the "
-              "memory of all instances as one, and loads that take no time.")
 
-Bounds = Mapping[str, Sequence[Mapping[str, float]]]
-"""Variant -> the bound of its requests, by seed; empty: no bounds."""
+Bounds = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Variant -> the `RequestBound` of its requests, by seed; a variant without one is absent."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _known(intervals: Mapping[str, Interval | None]) -> dict[str, Interval]:
 def _regret(gathered: Gathered, name: str) -> dict[str, Interval]:
     """Distance to the bound of the variant's own requests and memory: hit ratio in points, the rest as a fraction."""
     regret: dict[str, Interval | None] = {}
-    for key, of_bound in BOUND_KEYS.items() if gathered.bounds else ():
+    for key, of_bound in BOUND_KEYS.items() if name in gathered.bounds else ():
         ours, best = values(gathered.cells[name], key), [bound[of_bound] for bound in gathered.bounds[name]]
         regret[key] = stats.difference(best, ours, gathered.confidence) if key == "cache.hit_ratio" \
             else stats.relative(ours, best, gathered.confidence)
@@ -93,11 +91,11 @@ def _regret(gathered: Gathered, name: str) -> dict[str, Interval]:
 
 def bound(gathered: Gathered) -> Bound | None:
     """The baseline's requests and memory at their best."""
-    if not gathered.bounds:
+    if gathered.baseline not in gathered.bounds:
         return None
     best = gathered.bounds[gathered.baseline]
     return Bound(BOUND_NAME, _known({key: stats.interval([one[name] for one in best], gathered.confidence)
-                                     for key, name in BOUND_KEYS.items()}), BOUND_NOTE)
+                                     for key, name in BOUND_KEYS.items()}), best[0]["note"])
 
 
 # ---- tables

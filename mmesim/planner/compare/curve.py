@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.assemble import BOUND_NAME
-from mmesim.planner.compare.orders import Order, bound_of, order_of
+from mmesim.planner.compare.orders import Order, order_of
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import Interval
 from mmesim.scenario.references import resolve
@@ -41,7 +41,7 @@ class Point:
     def hit_ratios(self) -> list[float | None]:
         """One of each seed; what is stored is read."""
         loaded = [order.load() for order in self.orders]
-        return [cell["hit_ratio"] if order.wants_bound else cell.values["cache.hit_ratio"]
+        return [cell.get("hit_ratio") if order.wants_bound else cell.values["cache.hit_ratio"]
                 for order, cell in zip(self.orders, loaded, strict=True)]
 
 
@@ -49,9 +49,7 @@ def points(contenders: Sequence[Contender], fractions: Sequence[float], seeds: S
            folder: Path) -> list[Point]:
     """All points of the curve; the bound is the baseline's."""
     seeds = seeds[:SEEDS]
-    asked = [(contender, False) for contender in contenders]
-    if bound_of is not None:
-        asked.append((contenders[0], True))
+    asked = [*((contender, False) for contender in contenders), (contenders[0], True)]
     return [point for one, wants_bound in asked for point in _points_of(one, fractions, seeds, folder, wants_bound)]
 
 
@@ -68,10 +66,10 @@ def curve(found: Sequence[Point], confidence: float) -> DataFrame:
     """The table of a comparison; no rows where no curve was asked for."""
     import pandas as pd
 
-    return pd.DataFrame([_row(point, stats.interval(point.hit_ratios(), confidence)) for point in found],
-                        columns=list(COLUMNS))
+    rows = [(point, stats.interval(point.hit_ratios(), confidence)) for point in found]
+    return pd.DataFrame([_row(point, hits) for point, hits in rows if hits is not None], columns=list(COLUMNS))
 
 
-def _row(point: Point, hits: Interval | None) -> dict[str, Any]:
-    numbers = {} if hits is None else {"hit_ratio": hits.mean, "low": hits.low, "high": hits.high}
-    return {"variant": point.name, "memory_fraction": point.fraction, "memory_bytes": point.memory_bytes, **numbers}
+def _row(point: Point, hits: Interval) -> dict[str, Any]:
+    return {"variant": point.name, "memory_fraction": point.fraction, "memory_bytes": point.memory_bytes,
+            "hit_ratio": hits.mean, "low": hits.low, "high": hits.high}

@@ -11,17 +11,13 @@ from typing import Any
 
 from mmesim.errors import InputError, Problem
 from mmesim.parallel import side_by_side
+from mmesim.planner.bounds import bound_of
 from mmesim.planner.compare.cells import Cell, cell_of, load_numbers, save_numbers
 from mmesim.planner.compare.variants import Contender
 from mmesim.scenario.build import Build, build
 from mmesim.scenario.schema import Scenario
 from mmesim.sim.blame import policies_to_blame
 from mmesim.sim.run import simulate
-
-try:
-    from mmesim.planner.bounds import bound_of
-except ImportError:
-    bound_of = None
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]
 """``with steps(what, total) as done``: shows progress, see :func:`mmesim.cli.progress.steps`."""
@@ -41,7 +37,7 @@ class Order:
     """True: the bound of the requests, no run."""
 
     def load(self) -> Any:
-        """The stored cell (a `Cell`, or the numbers of a bound); None when it is not there."""
+        """The stored cell (a `Cell`, or a bound's numbers, empty where there is no bound); None when it is not there."""
         return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
 
 
@@ -80,7 +76,8 @@ def carry_out_one(order: Order) -> None:
     try:
         built = with_memory(build(order.scenario), order.memory)
         if order.wants_bound:
-            save_numbers(order.file, asdict(bound_of(built)))
+            best = bound_of(built)
+            save_numbers(order.file, asdict(best) if best else {})
             return
         with policies_to_blame(built.policies):
             run = simulate(built)

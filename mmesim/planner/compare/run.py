@@ -12,7 +12,7 @@ from typing import Any
 from mmesim.planner.compare import assemble, stats
 from mmesim.planner.compare.cells import Cell
 from mmesim.planner.compare.curve import Point, curve, points
-from mmesim.planner.compare.orders import Order, Steps, bound_of, carry_out, order_of
+from mmesim.planner.compare.orders import Order, Steps, carry_out, order_of
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.variants import Contender
 from mmesim.planner.compare.verdicts import INDIFFERENCE, all_told_apart, claims, sentences
@@ -57,7 +57,7 @@ class Plan:
     def bounds(self, seeds: Sequence[int]) -> list[Order]:
         """The bounds of their requests, in the same order."""
         return [order_of(contender, seed, self.cells, wants_bound=True)
-                for seed in seeds for contender in self.contenders if bound_of is not None]
+                for seed in seeds for contender in self.contenders]
 
 
 def compare(plan: Plan, steps: Steps, say: Callable[[str], None]) -> Comparison:
@@ -110,12 +110,13 @@ def _decided(plan: Plan, seeds: Sequence[int], confidence: float) -> bool:
 
 def _gathered(plan: Plan, seeds: Sequence[int]) -> assemble.Gathered:
     cells: dict[str, list[Cell]] = {one.name: [] for one in plan.contenders}
-    bounds: dict[str, list[Any]] = {one.name: [] for one in plan.contenders} if bound_of is not None else {}
+    bounds: dict[str, list[dict[str, Any]]] = {one.name: [] for one in plan.contenders}
     for order in plan.runs(seeds):
         cells[order.variant].append(order.load())
     for order in plan.bounds(seeds):
         bounds[order.variant].append(order.load())
-    return assemble.Gathered(plan.contenders, seeds, cells, bounds, plan.confidence)
+    known = {name: found for name, found in bounds.items() if all(found)}
+    return assemble.Gathered(plan.contenders, seeds, cells, known, plan.confidence)
 
 
 def _assembled(plan: Plan, seeds: list[int], confidence: float, of_curve: Sequence[Point], known: int,
