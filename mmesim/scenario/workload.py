@@ -76,7 +76,7 @@ class Mmpp(Settings):
 
 
 class RateProfile(Settings):
-    """Poisson with a rate that follows a piecewise linear shape."""
+    """A rate that follows a piecewise linear shape; Poisson, or with gamma-distributed gaps."""
 
     use: Literal["profile"]
     """Kind of arrivals."""
@@ -84,6 +84,8 @@ class RateProfile(Settings):
     """Requests per second where the shape is 1."""
     shape: tuple[tuple[Duration, Number], ...] = Field(min_length=1, max_length=100_000)
     """[time, multiple of rate_rps] pairs, linear in between; two pairs at one time are a jump."""
+    cv: PositiveNumber = 1.0
+    """Coefficient of variation of the gaps where the rate stands still; 1: Poisson."""
     period: Annotated[Duration, Field(ge=1)] | None = None
     """The shape repeats with this period; null: it stays at its last value."""
 
@@ -188,7 +190,9 @@ class Sessions(Settings):
     """Requests that stay with their model."""
 
     repeat: Annotated[Fraction, Field(lt=1)] = 0.0
-    """P(the next request is for the same model as the last)."""
+    """P(a request is for the model of an earlier one); popularity stays as it is."""
+    reach: Annotated[Real, Field(ge=1, le=10_000)] = 1.0
+    """That one lies so many requests back on average: as many sessions mix. 1: it is the one before."""
 
 
 class TraceOptions(Settings):

@@ -35,7 +35,7 @@ def workload_spec(scenario: Scenario) -> WorkloadSpec:
         arrivals=_spec(ArrivalSpec, given.arrivals, scenario.base_dir),
         surges=tuple(_spec(SurgeSpec, surge, scenario.base_dir) for surge in given.surges),
         popularity=_spec(PopularitySpec, given.popularity, scenario.base_dir),
-        session_repeat=given.sessions.repeat,
+        session_repeat=given.sessions.repeat, session_reach=given.sessions.reach,
         items=given.items,
         trace=None if given.trace is None else
         _spec(TraceSpec, given.trace_options, scenario.base_dir, file=scenario.base_dir / given.trace),

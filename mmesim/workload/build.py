@@ -14,7 +14,7 @@ from mmesim.units import ns, seconds
 from mmesim.workload.clients import StagedClients
 from mmesim.workload.combine import Chunked, Chunks, before, merged
 from mmesim.workload.counts import CountTable, expanded_times
-from mmesim.workload.popularity import NOBODY, Chooser, Epoch, epochs
+from mmesim.workload.popularity import NOBODY, Chooser, Epoch, Sessions, epochs
 from mmesim.workload.processes import Times, gaps_of, renewal
 from mmesim.workload.rates import MINUTE_S, PiecewiseRate, constant, rate_of, steps
 from mmesim.workload.trace import trace_chunks
@@ -45,7 +45,8 @@ def build_arrivals(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: in
     if spec.arrivals.use == "none":
         return Chunked(iter(()))
     schedule = epochs(spec.popularity, models, seed, duration_ns)
-    chooser = Chooser(schedule, spec.session_repeat, stream(seed, "popularity"), stream(seed, "sessions"))
+    sessions = Sessions(spec.session_repeat, spec.session_reach, stream(seed, "sessions"))
+    chooser = Chooser(schedule, stream(seed, "popularity"), sessions)
     times = _times(spec.arrivals, seed, duration_ns, chunk)
     base = _requests(times, chooser, Works(models, seed), spec.items)
     surges = [_surge(spec, index, models, seed, duration_ns) for index in range(len(spec.surges))]
@@ -72,6 +73,9 @@ def check(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> None:
     if spec.clients is not None and spec.popularity.use == "drifting":
         problems.append(Problem("closed-loop clients choose by a popularity that stands still",
                                 path="workload.popularity", hint="use zipf, uniform or explicit"))
+    if spec.clients is not None and spec.session_reach > 1:
+        problems.append(Problem("closed-loop clients keep to their own last model", path="workload.sessions.reach",
+                                hint="leave out reach: it tells how sessions of many clients mix"))
     if problems:
         raise InputError(problems)
 
@@ -131,7 +135,7 @@ def _surge(spec: WorkloadSpec, index: int, models: Sequence[WorkloadModel], seed
                       epochs(spec.popularity, models, seed, end_ns), members)
     schedule = (Epoch(epoch.start_ns, epoch.end_ns, _share(epoch.shares * members))
                 for epoch in epochs(spec.popularity, models, seed, end_ns))
-    chooser = Chooser(schedule, 0.0, stream(seed, *name, "popularity"), stream(seed, *name, "sessions"))
+    chooser = Chooser(schedule, stream(seed, *name, "popularity"))
     times = renewal(rate, stream(seed, *name, "arrivals").standard_exponential, end_ns)
     yield from _requests(times, chooser, Works(models, seed, *name), spec.items)
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from mmesim.core.streams import stream
 from mmesim.units import NS_PER_S, ns
-from mmesim.workload.popularity import NOBODY, Alias, base_shares, carry_forward
+from mmesim.workload.popularity import Alias, base_shares, carried
 from mmesim.workload.processes import to_ns
 from mmesim.workload.types import BLOCK, NEVER_NS, ClientsSpec, StageSpec, WorkloadModel, WorkloadSpec
 from mmesim.workload.work import draw_q16, law_name, laws_of
@@ -64,8 +64,8 @@ class StagedClients:
         again = self._stream(user, "sessions", block).random(BLOCK) < self._repeat
         again[0] &= block > 0
         # a session may reach back into earlier blocks, which are drawn again rather than remembered
-        last = int(self._choices(user, block - 1)[-1]) if again[0] else NOBODY
-        return carry_forward(fresh, again, last)
+        past = self._choices(user, block - 1)[-1:] if again[0] else fresh[:0]
+        return carried(fresh, again.astype(np.int64), past)
 
     def _work(self, user: int, block: int, model: NDArray[np.int32]) -> NDArray[np.int64]:
         """A whole block from each law, so that a request's work depends on its place and its law only."""

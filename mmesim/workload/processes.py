@@ -43,7 +43,7 @@ def renewal(rate: PiecewiseRate, gaps: Gaps, end_ns: int, chunk: int = CHUNK) ->
 
 def gaps_of(spec: ArrivalSpec, rng: np.random.Generator) -> Gaps:
     """Gaps with mean 1: gamma with the coefficient of variation asked for, else exponential."""
-    if spec.use != "gamma" or spec.cv == 1:
+    if spec.use not in ("gamma", "profile") or spec.cv == 1:
         return rng.standard_exponential
     if spec.cv == 0:
         return np.ones

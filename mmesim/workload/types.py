@@ -106,7 +106,7 @@ class ArrivalSpec:
     rate_rps: float = 0.0
     """Mean rate; for `profile` the rate where the shape is 1."""
     cv: float = 1.0
-    """gamma: coefficient of variation of the gaps."""
+    """gamma, profile: coefficient of variation of the gaps (of a profile: in the time in which its rate is 1)."""
     rates_rps: tuple[float, ...] = ()
     """mmpp: Poisson rate in each state."""
     mean_sojourn_s: tuple[float, ...] = ()
@@ -201,7 +201,9 @@ class WorkloadSpec:
     surges: tuple[SurgeSpec, ...] = ()
     popularity: PopularitySpec = field(default_factory=PopularitySpec)
     session_repeat: float = 0.0
-    """P(the next request is for the same model as the last); the popularity of the models stays as it is."""
+    """P(a request is for the model of an earlier one); the popularity of the models stays as it is."""
+    session_reach: float = 1.0
+    """How many requests back that one lies, on average (geometric, at least 1); 1: it is the one before."""
     items: int = 1
     trace: TraceSpec | None = None
     """Replaces arrivals and popularity."""
