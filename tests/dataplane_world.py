@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import Tier
@@ -29,9 +30,8 @@ class Fewest(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        return instance_outstanding
+    def score(self, copy: Choice, now_ns: int) -> int:
+        return copy.instance_outstanding
 
 
 class Open(AdmissionPolicy):

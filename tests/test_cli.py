@@ -262,10 +262,10 @@ class Elsewhere(PlacementPolicy):
 class RaisesCompiled(RoutingPolicy):
     """Raises in compiled code."""
     blind: bool = True
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+    def score(self, copy, now_ns):
         if now_ns > 60_000_000_000:
             raise ValueError("too late")
-        return outstanding
+        return copy.outstanding
 '''
 MISTAKES = [("endpoint.eviction.gpu", "Raises", "AttributeError", "return [candidates[0].modle]"),
             ("endpoint.eviction.gpu", "NamesTwice", "not a candidate", ""),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import (
     AdmissionPolicy,
     AutoscalingPolicy,
@@ -234,33 +235,29 @@ class LooksInside(PlacementPolicy):
 
 @dataclass
 class FloatScore(RoutingPolicy):
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        return outstanding / 2  # type: ignore[return-value]
+    def score(self, copy: Choice, now_ns: int) -> int:
+        return copy.outstanding / 2  # type: ignore[return-value]
 
 
 @dataclass
 class CountingScore(RoutingPolicy):
     _n: int = field(init=False, default=0)
 
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
+    def score(self, copy: Choice, now_ns: int) -> int:
         self._n += 1
         return self._n
 
 
 @dataclass
 class ChancyScore(RoutingPolicy):
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
+    def score(self, copy: Choice, now_ns: int) -> int:
         return int(self.rng.integers(9))
 
 
 @dataclass
 class Overflow(RoutingPolicy):
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        return (draw * 1000) >> 12
+    def score(self, copy: Choice, now_ns: int) -> int:
+        return (copy.draw * 1000) >> 12
 
 
 @dataclass
@@ -359,9 +356,8 @@ def test_a_score_that_numba_cannot_compile_is_a_warning() -> None:
         order: str = "up"
         """Direction."""
 
-        def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-                  now_ns: int) -> int:
-            return outstanding if self.order == "up" else -outstanding
+        def score(self, copy: Choice, now_ns: int) -> int:
+            return copy.outstanding if self.order == "up" else -copy.outstanding
 
     report = check_policy(Texty)
     rows = {name: (status, message) for name, status, message in report.rows()}

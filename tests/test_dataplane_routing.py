@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
+from mmesim.core.choice import Choice
+from mmesim.core.policy import AdmissionPolicy, RoutingPolicy, WrongAnswer
 from mmesim.core.types import NONE, Failure, Tier
 from mmesim.dataplane.api import Reason, Stop, draw
 from mmesim.dataplane.plane import KernelPlane
 from mmesim.policies.admission.queue_limit import QueueLimit
 from mmesim.policies.routing.random import Random
+from mmesim.testing.views import copy, model_spec
 from tests.dataplane_world import (
     MS,
     Fewest,
     cold_start,
-    latencies,
     loaded,
     make_ready,
     records,
+    residency,
     service,
     stops,
     world,
@@ -46,19 +48,74 @@ def test_draws_are_those_of_the_contract() -> None:
 
 
 def test_what_is_told_to_the_score() -> None:
-    """Outstanding of the copy and of the instance, last use, uses, now: each in a decimal place of its own."""
+    """Three requests, two models on instances 0 and 1 (model 1 on 0 only, on the disk of 1); each field by hand."""
     seen = []
 
     @dataclass
     class Nosy(RoutingPolicy):
-        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-            seen.append((outstanding, instance_outstanding, last_use_ns, uses, now_ns))
-            return 0
+        blind: bool = True
+
+        def score(self, copy, now_ns):
+            seen.append((copy, now_ns))
+            return copy.instance
 
     plane = world([service(10)] * 2, [(0, 0), (1, 1), (5, 0)], ready=[(0, 0), (0, 1), (1, 0)], instances=2,
-                  routing=Nosy())
+                  routing=Nosy(), route_seed=9)
+    known = [model_spec(reload_disk_s=1.0 + k, reload_s3_s=7.0, service_s=0.01 + k) for k in range(2)]
+    plane.table.know(known, load_threads=2)
     assert instances(plane) == [0, 0, 0]
-    assert seen == [(0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (1, 2, 0, 1, 5 * MS), (0, 0, 0, 0, 5 * MS)]
+    draws = [[draw(9, n, i) for i in (0, 1, NONE)] for n in range(3)]
+    idle = {"offered": 2, "serving": 2}
+    of = [{**idle, "request_draw": draws[n][2], "model": n % 2, "service_ns": (10 + 1000 * (n % 2)) * MS}
+          for n in range(3)]
+    busy = {"outstanding": 1, "instance_outstanding": 2, "endpoint_outstanding": 2, "uses": 1, "backlog_ns": 1020 * MS}
+    assert seen == [
+        (copy(**of[0], draw=draws[0][0]), 0), (copy(**of[0], draw=draws[0][1], instance=1, position=1), 0),
+        (copy(**of[1], draw=draws[1][0], instance_outstanding=1, endpoint_outstanding=1, backlog_ns=10 * MS), MS),
+        (copy(**of[1], draw=draws[1][1], instance=1, position=1, endpoint_outstanding=1, ready=0,
+              ready_in_ns=7000 * MS), MS),
+        (copy(**of[2], **busy, draw=draws[2][0]), 5 * MS),
+        (copy(**of[2], draw=draws[2][1], instance=1, position=1, endpoint_outstanding=2), 5 * MS)]
+
+
+@pytest.mark.parametrize(("state", "cold", "expected_ms"), [
+    ("nowhere", False, 7000 + 2500), ("on disk", False, 2000 + 2500), ("nowhere", True, 1000 + 7000 - 400)])
+def test_when_a_copy_can_be_ready(state: str, cold: bool, expected_ms: int) -> None:
+    """Model 0 takes 2 s from the disk and 7 s from S3, two at a time. Another model (5 s from the disk) has been on its
+    way since before: 5/2 s lie ahead of a new load. A cold start that began at 0, behind one of 2/2 s, is 0.4 s old."""
+    told = []
+
+    @dataclass
+    class Nosy(RoutingPolicy):
+        blind: bool = True
+
+        def score(self, copy, now_ns):
+            told.append((copy.ready, copy.ready_in_ns))
+            return 0
+
+    plane = world([service(10)] * 3, [(400, 0)], ready=[], routing=Nosy())
+    table = plane.table
+    table.know([model_spec(reload_disk_s=s, reload_s3_s=7.0) for s in (2.0, 5.0, 2.0)], load_threads=2)
+    if state == "on disk":
+        table.advance(0, 0, "start download")
+        table.advance(0, 0, "download finished")
+    cold_start(table, 0, 2 if cold else 1, 0, Tier.DISK)
+    if cold:
+        cold_start(table, 0, 0, 0)
+    plane.advance(401 * MS)
+    assert told == [(0, expected_ms * MS)]
+
+
+def test_loads_under_way_are_counted_until_they_end() -> None:
+    """Two at a time: 3 s from the disk and 8 s from S3 make 5.5 s; halves of odd ns are cut off, as they were added."""
+    table = residency(2, 1, [])
+    table.know([model_spec(reload_disk_s=3.0, reload_s3_s=8.0), model_spec(reload_s3_s=8.000000001)], load_threads=2)
+    cold_start(table, 0, 0, 0, Tier.DISK)
+    cold_start(table, 0, 1, 0, Tier.S3)
+    assert table.instances["load_backlog_ns"].tolist() == [5_500_000_000]
+    loaded(table, 0, 0)
+    loaded(table, 0, 1)
+    assert table.instances["load_backlog_ns"].tolist() == [0]
 
 
 def test_counts_of_a_copy() -> None:
@@ -235,10 +292,9 @@ class Memorising(RoutingPolicy):
     spill_outstanding: int = 0
     notes: list[int] = field(default_factory=list)
 
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        self.notes.append(draw)
-        return draw
+    def score(self, copy: Choice, now_ns: int) -> int:
+        self.notes.append(copy.draw)
+        return copy.draw
 
 
 @pytest.mark.parametrize("blind", [False, True])
@@ -251,13 +307,61 @@ def test_a_policy_in_plain_python_decides_alike(blind: bool) -> None:
     assert np.array_equal(records(python), records(fast))
 
 
-def test_a_score_that_is_not_an_integer_is_not_cut_off() -> None:
+@pytest.mark.parametrize("score", [0.5, "1", None, 1 << 63])
+def test_a_score_that_is_no_integer_stops_the_run(score: object) -> None:
     @dataclass
-    class Fraction(RoutingPolicy):
-        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-            return 1 / (1 + instance_outstanding)  # the busiest
+    class Odd(RoutingPolicy):
+        def score(self, copy, now_ns):
+            return score
 
-    assert latencies(world([service(10)], [(0, 0), (1, 0)], instances=2, routing=Fraction())) == [10, 19]
+    plane = world([service(10)], [(0, 0)], instances=2, routing=Odd())
+    with pytest.raises(WrongAnswer, match=r"Odd\.score returned .* an int of 64 bits"):
+        plane.advance(MS)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_what_a_compiled_score_raises_is_raised(blind: bool) -> None:
+    """Machine code cannot: the copy is asked about again in Python."""
+    @dataclass
+    class Divides(RoutingPolicy):
+        blind: bool = False
+        spill_outstanding: int = 0
+
+        def score(self, copy, now_ns):
+            return 100 // (2 - copy.instance_outstanding)
+
+    plane = world([service(10)], [(0, 0), (1, 0), (2, 0), (3, 0)], instances=2, routing=Divides(blind))
+    assert not plane.interpreted_policy
+    with pytest.raises(ZeroDivisionError):
+        plane.advance(5 * MS)
+    assert plane.now_ns == 3 * MS
+
+
+def test_what_a_compiled_admission_raises_is_raised() -> None:
+    @dataclass
+    class Strict(AdmissionPolicy):
+        def admit(self, model_outstanding, endpoint_outstanding, ready_copies, serving_instances, now_ns):
+            if now_ns > 2_000_000:
+                raise ValueError("too late")
+            return True
+
+    plane = world([service(10)], [(0, 0), (3, 0)], admission=Strict())
+    assert not plane.interpreted_policy
+    with pytest.raises(ValueError, match="too late"):
+        plane.advance(5 * MS)
+    assert plane.now_ns == 3 * MS
+
+
+def test_the_least_score_is_a_score() -> None:
+    """-2^63 is what machine code answers when it would raise; as a score it is asked for in Python, and counts."""
+    @dataclass
+    class Least(RoutingPolicy):
+        def score(self, copy, now_ns):
+            return -9_223_372_036_854_775_808 if copy.instance == 1 else 0
+
+    plane = world([service(10)], [(0, 0)] * 3, instances=3, routing=Least())
+    assert not plane.interpreted_policy
+    assert instances(plane) == [1, 1, 1]
 
 
 def test_parameters_reach_the_compiled_policy() -> None:
@@ -268,8 +372,8 @@ def test_parameters_reach_the_compiled_policy() -> None:
         reverse: bool = False
         name_of_it: str = "not a number"
 
-        def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-            value = instance_outstanding * self.weight + int(self.offset)
+        def score(self, copy, now_ns):
+            value = copy.instance_outstanding * self.weight + int(self.offset)
             return -value if self.reverse else value
 
     for reverse, expected in ((False, [0, 1, 0]), (True, [0, 0, 0])):

@@ -18,13 +18,14 @@ from mmesim.policies.prewarm.none import NoPrewarm
 from mmesim.policies.prewarm.pinned import Pinned
 from mmesim.policies.routing.least_outstanding import LeastOutstanding
 from mmesim.policies.routing.random import Random
-from mmesim.testing.views import FakeEndpoint, FakeInstance, FakeModel, candidate, candidates, model_spec
+from mmesim.testing.views import FakeEndpoint, FakeInstance, FakeModel, candidate, candidates, copy, model_spec
 from mmesim.units import GIB, MIB
 
 
 def best(policy: Random | LeastOutstanding, in_flight: list[int], draws: list[int]) -> int:
     """The instance a router takes: lowest score, ties to the lowest number."""
-    return min(range(len(in_flight)), key=lambda i: policy.score(0, in_flight[i], 0, 0, draws[i], 0))
+    return min(range(len(in_flight)), key=lambda i: policy.score(
+        copy(instance_outstanding=in_flight[i], draw=draws[i]), 0))
 
 
 def test_least_outstanding_takes_the_fewest_in_flight_whatever_the_draw() -> None:
@@ -40,7 +41,8 @@ def test_least_outstanding_breaks_ties_at_random() -> None:
 
 
 def test_least_outstanding_fits_into_int64() -> None:
-    assert LeastOutstanding().score(0, (1 << 27) - 1, 0, 0, (1 << 62) - 1, 0) == (1 << 63) - 1
+    most = copy(instance_outstanding=(1 << 27) - 1, draw=(1 << 62) - 1)
+    assert LeastOutstanding().score(most, 0) == (1 << 63) - 1
 
 
 def test_random_routing_is_even() -> None:

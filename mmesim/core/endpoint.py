@@ -118,6 +118,7 @@ class Endpoint:
         """What policies see of it."""
         self.policies = policies
         self.table = table
+        table.know(models, spec.load_threads)
         self.fleet: dict[int, InstanceState] = {}
         """Instances in service or draining, by slot."""
         self.evictable = np.array([not model.pinned for model in models], bool)

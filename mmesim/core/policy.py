@@ -18,13 +18,15 @@ from typing import ClassVar
 import numpy as np
 
 from mmesim.core.candidates import Candidate, Candidates
+from mmesim.core.choice import Choice
 from mmesim.core.foresight import Future
 from mmesim.core.types import NEVER_NS
 from mmesim.core.views import EndpointView, InstanceView, MetricsView, ModelView
 
-__all__ = ["REFUSE", "AdmissionPolicy", "AutoscalingPolicy", "Candidate", "Candidates", "ClairvoyantEviction",
-           "EndpointView", "EvictionPolicy", "InstanceView", "MetricsView", "ModelView", "PlacementPolicy", "Policies",
-           "Policy", "Prewarm", "PrewarmPolicy", "RoutingPolicy", "WrongAnswer", "parts"]
+__all__ = ["REFUSE", "AdmissionPolicy", "AutoscalingPolicy", "Candidate", "Candidates", "Choice",
+           "ClairvoyantEviction", "EndpointView", "EvictionPolicy", "InstanceView", "MetricsView", "ModelView",
+           "PlacementPolicy", "Policies", "Policy", "Prewarm", "PrewarmPolicy", "RoutingPolicy", "WrongAnswer",
+           "parts"]
 
 REFUSE = 0
 """Answer of `EvictionPolicy.when_short`: the load that lacks room fails now."""
@@ -61,12 +63,11 @@ class RoutingPolicy(Policy, ABC):
     """A chosen copy with at least so many requests in flight makes the router wish for one more copy; 0: never."""
 
     @abstractmethod
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
-        """Score of one copy: the lowest wins, ties go to the lowest instance number.
+    def score(self, copy: Choice, now_ns: int) -> int:
+        """Score of one copy (of one instance, if blind): the lowest wins, ties go to the lowest instance number.
 
-        Scalars in and out, no side effect: the kernel compiles this very method. `draw` is a fresh random number in
-        [0, 2^62) for each (request, copy); ``self`` offers the numeric dataclass fields only.
+        Integers in, an integer of 64 bits out, no side effect: the kernel compiles this very method; ``self`` offers
+        the numeric dataclass fields only. A model's only copy is taken without asking.
         """
 
 

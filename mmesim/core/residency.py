@@ -2,20 +2,22 @@
 
 One `COPY` row per (instance, model), row number ``instance * n_models + model``. The control plane writes where a model
 stands (`state`, `tier`, the `_ns` marks of a cold start, the routing lists); the data plane writes what requests did
-(`outstanding`, `last_use_ns`, `uses`, the decayed rate). Policies read. Columns are addressed field first
+(`outstanding`, `backlog_ns`, `last_use_ns`, `uses`, the decayed rate). Policies read. Columns are addressed field first
 (``copies["outstanding"][row]``), so the same source runs compiled and uncompiled.
 """
 
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.lifecycle import Residency, advance
-from mmesim.core.types import NONE
+from mmesim.core.types import NONE, ModelSpec, Tier
+from mmesim.units import ns
 
 COPY = np.dtype([
     ("state", np.int32),            # Residency
@@ -32,6 +34,7 @@ COPY = np.dtype([
     ("downloaded_ns", np.int64),    # bytes are here (= requested_ns for Tier.DISK)
     ("extracted_ns", np.int64),     # files are on the disk (= requested_ns for Tier.DISK)
     ("load_started_ns", np.int64),  # memory is reserved and a load thread works
+    ("expected_ready_ns", np.int64),    # of the cold start, as expected when it began
 ], align=True)
 
 MODEL = np.dtype([
@@ -42,6 +45,11 @@ MODEL = np.dtype([
     ("outstanding", np.int64),
     ("wish_after_ns", np.int64),    # the router may wish for another copy from then on
     ("failed_until_ns", np.int64),  # cold requests are refused until then
+    ("uses", np.int64),             # requests sent anywhere, ever
+    ("last_use_ns", np.int64),      # arrival of the last of them
+    ("reload_disk_ns", np.int64),   # expected time from the disk to READY; this and the next: `ResidencyTable.know`
+    ("reload_s3_ns", np.int64),     # from S3
+    ("service_ns", np.int64),       # expected time of one request alone
 ], align=True)
 
 INSTANCE = np.dtype([
@@ -50,6 +58,8 @@ INSTANCE = np.dtype([
     ("stalled", np.int32),          # > 0: new requests are held although the copy is READY
     ("zone", np.int32),
     ("outstanding", np.int64),
+    ("backlog_ns", np.int64),       # sum of the models' service_ns over the requests outstanding
+    ("load_backlog_ns", np.int64),  # expected time of the cold starts under way, shared by the load threads
 ], align=True)
 
 STATES = tuple(Residency)
@@ -84,6 +94,7 @@ class ResidencyTable:
     def __init__(self, n_models: int, n_instances: int) -> None:
         self.n_models = n_models
         self.n_instances = 0
+        self.load_threads = 1
         self.copies: NDArray[np.void] = np.zeros(0, COPY)
         self.models: NDArray[np.void] = np.zeros(n_models, MODEL)
         self.instances: NDArray[np.void] = np.zeros(0, INSTANCE)
@@ -102,6 +113,12 @@ class ResidencyTable:
         self._cold: dict[int, list[int]] = {}
         """Instances where a cold start of the model is under way, oldest first."""
         self.grow(n_instances)
+
+    def know(self, specs: Sequence[ModelSpec], load_threads: int) -> None:
+        """What is expected of the models, and how many loads an instance does at a time; before anything happens."""
+        self.load_threads = load_threads
+        for name in ("reload_disk", "reload_s3", "service"):
+            self.models[f"{name}_ns"] = [ns(getattr(spec, f"{name}_s")) for spec in specs]
 
     def grow(self, n_instances: int) -> None:
         """Make room for more instance slots; row numbers of existing copies stay."""
@@ -147,18 +164,29 @@ class ResidencyTable:
         self.instance.stalled[instance] = 0
 
     def cold_started(self, instance: int, model: int) -> None:
-        """A cold start is under way: requests may join it."""
-        self.copy.cold[self.row(instance, model)] = 1
+        """A cold start is under way: requests may join it. Its `tier` and `requested_ns` are written before."""
+        row = self.row(instance, model)
+        reload_ns, ahead_ns = self._reload_ns(row, model), self.instance.load_backlog_ns.item(instance)
+        self.copy.cold[row] = 1
+        self.copy.expected_ready_ns[row] = self.copy.requested_ns.item(row) + ahead_ns + reload_ns
+        self.instance.load_backlog_ns[instance] = ahead_ns + reload_ns // self.load_threads
         self._cold.setdefault(model, []).append(instance)
         self._list_cold(model)
 
     def cold_ended(self, instance: int, model: int) -> None:
         """The cold start is over, whatever its end."""
-        self.copy.cold[self.row(instance, model)] = 0
+        row = self.row(instance, model)
+        self.copy.cold[row] = 0
+        self.instance.load_backlog_ns[instance] -= self._reload_ns(row, model) // self.load_threads
         self._cold[model].remove(instance)
         if not self._cold[model]:
             del self._cold[model]
         self._list_cold(model)
+
+    def _reload_ns(self, row: int, model: int) -> int:
+        """Expected time of the cold start from where it began."""
+        reload = self.model.reload_s3_ns if self.copy.tier.item(row) == Tier.S3 else self.model.reload_disk_ns
+        return int(reload.item(model))
 
     def set_serving(self, instance: int, serving: bool) -> None:
         """Put an instance into, or take it out of, the router's sight."""

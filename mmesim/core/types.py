@@ -79,6 +79,8 @@ class ModelSpec:
     """Expected time from the disk to READY."""
     reload_s3_s: float = 0.0
     """Expected time from S3 to READY."""
+    service_s: float = 0.0
+    """Expected time of one request alone, for routers that weigh waiting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,9 @@ def _check_outstanding(state: st.State) -> None:
                                ("instances", state.instances, sent["instance"])):
         assert np.array_equal(array["outstanding"], np.bincount(where, minlength=len(array))), name
     assert state.clock["outstanding"][0] == len(sent)
+    backlog_ns = np.zeros(len(state.instances), np.int64)
+    np.add.at(backlog_ns, sent["instance"], state.models["service_ns"][sent["model"]])
+    assert np.array_equal(state.instances["backlog_ns"], backlog_ns), "backlog"
 
 
 def _share(state: st.State, head: int) -> int:

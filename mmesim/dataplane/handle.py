@@ -96,7 +96,25 @@ if COMPILED:
             return builder.bitcast(array.data, context.get_value_type(STATE))
 
         return STATE(words), generate
+
+    @intrinsic
+    def address_of(_context: Any, state: Any) -> Any:
+        """The address behind a state, to be handed to a policy's machine code."""
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.ptrtoint(values[0], ir.IntType(64))
+
+        return types.int64(state), generate
+
+    @intrinsic
+    def held_at(_context: Any, address: Any) -> Any:
+        """The state at an address."""
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], context.get_value_type(STATE))
+
+        return STATE(address), generate
 else:
     def held(words: State) -> State:
         """Uncompiled, the kernel is given the state itself."""
         return words
+
+    address_of = held_at = held

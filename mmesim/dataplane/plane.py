@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
+from mmesim.core.choice import Choice, choice
+from mmesim.core.policy import AdmissionPolicy, RoutingPolicy, WrongAnswer
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane import arrays
@@ -49,16 +50,16 @@ class KernelPlane:
 
     def _set_policies(self, routing: RoutingPolicy, admission: AdmissionPolicy) -> None:
         """Compile the policies; `interpreted_policy` tells that one of them runs in Python, at each choice."""
+        from mmesim.dataplane.policy import admit_code, admit_in_python, score_code, score_in_python
+
         clock = self.state.clock
         clock["blind"], clock["spill"] = routing.blind, routing.spill_outstanding
         clock["always"] = admission.always
         self._routing, self._admission = routing, admission
         if not self._compiled:
             self.interpreted_policy = False
-            self._policies: tuple[Any, Any] = routing.score, admission.admit
+            self._policies: tuple[Any, Any] = score_in_python(routing), admit_in_python(admission)
             return
-        from mmesim.dataplane.policy import admit_code, score_code
-
         self._code = score_code(routing), None if admission.always else admit_code(admission)
         clock["ask_route"] = self._code[0] is None
         clock["ask_admit"] = self._code[1] is None and not admission.always
@@ -143,15 +144,18 @@ class KernelPlane:
     def _ask_route(self, model: int) -> None:
         """The lowest score wins, the lowest instance among equals, as in the kernel."""
         table, clock = self.table, self.state.clock
-        choice = table.serving if self._routing.blind else table.ready[model, :table.models["n_ready"][model]]
+        offered = table.serving if self._routing.blind else table.ready[model, :table.models["n_ready"][model]]
         serial = int(self.state.requests["serial"][clock["pending"][0]])
-        clock["chosen"] = min(choice.tolist(), key=lambda instance: (self._score(instance, model, serial), instance))
+        scores = [(self._score(instance, model, serial, position, len(offered)), instance)
+                  for position, instance in enumerate(offered.tolist())]
+        clock["chosen"] = min(scores)[1]
 
-    def _score(self, instance: int, model: int, serial: int) -> int:
-        copy = self.table.copies[self.table.row(instance, model)]
-        return self._routing.score(
-            int(copy["outstanding"]), int(self.table.instances["outstanding"][instance]), int(copy["last_use_ns"]),
-            int(copy["uses"]), draw(self.spec.route_seed, serial, instance), self.now_ns)
+    def _score(self, instance: int, model: int, serial: int, position: int, offered: int) -> int:
+        table, seed = self.table, self.spec.route_seed
+        read = choice(table.copies, table.models, table.instances, table.row(instance, model), model, instance,
+                      position, offered, draw(seed, serial, instance), draw(seed, serial, NONE),
+                      self.state.clock["outstanding"][0], len(table.serving), self.now_ns)
+        return checked_score(self._routing, self._routing.score(Choice(*map(int, read)), self.now_ns))
 
     # ---- what the control plane does
 
@@ -276,6 +280,14 @@ class KernelPlane:
     def check(self) -> None:
         """Recompute from the slots what is counted on the way; an AssertionError is a bug of ours."""
         check(self)
+
+
+def checked_score(policy: RoutingPolicy, score: object) -> int:
+    """The score, if it is one. Raises WrongAnswer."""
+    if isinstance(score, int | np.integer) and -(1 << 63) <= score < 1 << 63:
+        return int(score)
+    raise WrongAnswer(f"{type(policy).__name__}.score returned {score!r} ({type(score).__name__}); a score is an int "
+                      "of 64 bits")
 
 
 def _uncompiled(step: Callable[..., tuple[int, ...]]) -> Callable[..., tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """Calling a policy from the kernel through the address of its machine code.
 
 The kernel is compiled once for all policies: it gets an address, not a function. Uncompiled, the "address" is the
-Python function itself.
+Python function itself. What is there is made by :mod:`mmesim.dataplane.policy`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ if COMPILED:
 
         return signature, generate
 else:
-    def call(function: Callable[..., int], *arguments: int) -> int:
-        """Call a policy's method with plain integers."""
-        return function(*map(int, arguments))
+    def call(function: Callable[..., int], *arguments: Any) -> int:
+        """Call what stands for a policy."""
+        return function(*arguments)

@@ -82,6 +82,7 @@ def leave(s: State, slot: int) -> None:
     copies["outstanding"][row] -= 1
     s.models["outstanding"][model] -= 1
     instances["outstanding"][instance] -= 1
+    instances["backlog_ns"][instance] -= s.models["service_ns"][model]
     s.clock["outstanding"][0] -= 1
     if copies["watch"][row] == 1 and copies["outstanding"][row] == 0:
         stop(s, _IDLE, instance, model, NONE)

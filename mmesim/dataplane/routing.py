@@ -12,12 +12,12 @@ from mmesim.core.lifecycle import Residency
 from mmesim.core.residency import decayed as _decayed
 from mmesim.core.types import NONE, Failure, Tier
 from mmesim.dataplane.api import ONE_Q16, Reason, Stop
+from mmesim.dataplane.handle import address_of
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.pointers import call
 from mmesim.dataplane.requests import expect_deadline, fail
 from mmesim.dataplane.serving import serve
 from mmesim.dataplane.sketch import count_live, split_wait
-from mmesim.dataplane.splitmix import draw
 from mmesim.dataplane.state import ADMIT, ASK_ADMIT, ASK_ROUTE, GROW_STATION, HELD, PENDING, ROUTE, State
 
 _READY, _GPU = np.int64(Residency.READY), np.int64(Tier.GPU)
@@ -26,6 +26,8 @@ _MISS, _WISH = np.int64(Stop.MISS), np.int64(Stop.WISH)
 _ONE_Q16 = np.int64(ONE_Q16)
 _HOST_CPU = int(Reason.HOST_CPU)
 _SEND, _REFUSE = np.int64(-2), np.int64(-3)
+RAISED = np.int64(-(1 << 63))
+"""What a policy's machine code answers when its method raised: Python is asked then, and raises for all to see."""
 ROUTED = np.int64(NONE)
 """The pending invocation is pending no more."""
 
@@ -61,9 +63,12 @@ def route(s: State, t: int, score: int, admit: int) -> tuple[int, int, int]:
     if clock["step"][0] == ADMIT:
         if clock["ask_admit"][0]:
             return ASK_ADMIT, NONE, model
+        admitted = call(admit, s.models["outstanding"][model], clock["outstanding"][0], s.models["n_ready"][model],
+                        len(s.serving), t)
+        if admitted == RAISED:
+            return ASK_ADMIT, NONE, model
         clock["step"][0] = ROUTE
-        if call(admit, s.models["outstanding"][model], clock["outstanding"][0], s.models["n_ready"][model],
-                len(s.serving), t) == 0:
+        if admitted == 0:
             refuse(s, slot, _THROTTLED, t)
             return ROUTED, NONE, model
     if clock["blind"][0]:
@@ -84,11 +89,11 @@ def pick_aware(s: State, slot: int, model: int, t: int, score: int) -> tuple[int
     clock, models = s.clock, s.models
     n = np.int64(models["n_ready"][model])
     if n > 0:
-        if n > 1 and clock["ask_route"][0] and clock["chosen"][0] == NONE:
-            return ASK_ROUTE, NONE
         instance = clock["chosen"][0]
         if instance == NONE:
             instance = np.int64(s.ready[model, 0]) if n == 1 else best_ready(s, slot, model, n, t, score)
+            if instance == NONE:
+                return ASK_ROUTE, NONE
         if clock["wished"][0] == 0 and wishes(s, instance, model, t):
             clock["wished"][0], clock["chosen"][0] = 1, NONE
             return _WISH, NONE
@@ -119,9 +124,9 @@ def pick_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[int
         n = len(s.serving)
         if n == 0:
             return _REFUSE, _LOST
-        if clock["ask_route"][0]:
-            return ASK_ROUTE, NONE
         clock["chosen"][0] = best_serving(s, slot, model, n, t, score)
+        if clock["chosen"][0] == NONE:
+            return ASK_ROUTE, NONE
     instance = clock["chosen"][0]
     row = instance * clock["n_models"][0] + model
     if s.copies["state"][row] == _READY or s.copies["cold"][row] == 1:
@@ -133,11 +138,15 @@ def pick_blind(s: State, slot: int, model: int, t: int, score: int) -> tuple[int
 
 @inlined
 def best_ready(s: State, slot: int, model: int, n: int, t: int, score: int) -> int:
-    """The READY copy with the lowest score, the lowest instance among equals."""
+    """The READY copy with the lowest score, the lowest instance among equals; NONE: Python has to be asked."""
     best, lowest = NONE, 0
+    if s.clock["ask_route"][0]:
+        return NONE
     for k in range(n):
         instance = np.int64(s.ready[model, k])
-        value = score_of(s, slot, instance, model, t, score)
+        value = call(score, address_of(s), slot, instance, k, n, t)
+        if value == RAISED:
+            return NONE
         if best == NONE or value < lowest:
             best, lowest = instance, value
     return best
@@ -145,23 +154,18 @@ def best_ready(s: State, slot: int, model: int, n: int, t: int, score: int) -> i
 
 @kernel
 def best_serving(s: State, slot: int, model: int, n: int, t: int, score: int) -> int:
-    """The serving instance with the lowest score, the lowest number among equals."""
+    """The serving instance with the lowest score, the lowest number among equals; NONE: Python has to be asked."""
     best, lowest = NONE, 0
+    if s.clock["ask_route"][0]:
+        return NONE
     for k in range(n):
         instance = np.int64(s.serving[k])
-        value = score_of(s, slot, instance, model, t, score)
+        value = call(score, address_of(s), slot, instance, k, n, t)
+        if value == RAISED:
+            return NONE
         if best == NONE or value < lowest:
             best, lowest = instance, value
     return best
-
-
-@inlined
-def score_of(s: State, slot: int, instance: int, model: int, t: int, score: int) -> int:
-    """The policy's score of one copy."""
-    row = instance * s.clock["n_models"][0] + model
-    copies = s.copies
-    return call(score, copies["outstanding"][row], s.instances["outstanding"][instance], copies["last_use_ns"][row],
-                copies["uses"][row], draw(s.clock["route_seed"][0], s.requests["serial"][slot], instance), t)
 
 
 @kernel
@@ -184,7 +188,10 @@ def send(s: State, slot: int, instance: int, model: int, t: int) -> int:
     row = instance * clock["n_models"][0] + model
     copies["outstanding"][row] += 1
     s.models["outstanding"][model] += 1
+    s.models["uses"][model] += 1
+    s.models["last_use_ns"][model] = t
     s.instances["outstanding"][instance] += 1
+    s.instances["backlog_ns"][instance] += s.models["service_ns"][model]
     clock["outstanding"][0] += 1
     copies["last_use_ns"][row] = t
     copies["uses"][row] += 1

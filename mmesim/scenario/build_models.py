@@ -87,7 +87,8 @@ class ModelBuilder:
             name=name, gpu_bytes=gpu_bytes, host_bytes=group.value("host_bytes"), artifact_bytes=artifact_bytes,
             disk_bytes=disk_bytes, framework=profile.framework,
             framework_base_bytes=profile.framework_base_bytes if self.kind.gpu else 0, pinned=group.settings.pin,
-            reload_disk_s=load_s, reload_s3_s=self.expected_fetch_s(artifact_bytes, disk_bytes) + load_s)
+            reload_disk_s=load_s, reload_s3_s=self.expected_fetch_s(artifact_bytes, disk_bytes) + load_s,
+            service_s=profile.service_s(1) + profile.host_cpu_s_of(1))
 
     def expected_load_s(self, measured_s: float | None, profile: ModelProfile, disk_bytes: int,
                         gpu_bytes: int) -> float:

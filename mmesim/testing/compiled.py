@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mmesim.core.policy import Policy, RoutingPolicy
@@ -16,18 +17,21 @@ class NotCompilable(Exception):
     """numba cannot compile the method; says why, in a line."""
 
 
-def compiled(policy: Policy, example: tuple[int, ...]) -> Callable[..., int]:
-    """The kernel's version of the method, to be called with plain integers. Raises NotCompilable."""
+def compiled(policy: Policy, example: tuple[Any, ...]) -> Callable[..., int]:
+    """The method as machine code, to be called like the method. Raises NotCompilable."""
+    import numba
+
     from mmesim.dataplane import policy as kernel
 
-    is_router = isinstance(policy, RoutingPolicy)
+    is_router, me = isinstance(policy, RoutingPolicy), kernel.constants(policy)
+    method = "score" if is_router else "admit"
     code: Any = kernel.score_code(policy) if is_router else kernel.admit_code(policy)  # type: ignore[arg-type]
     if code is None:
-        raise NotCompilable(_why(type(policy), "score" if is_router else "admit", kernel.parameters(policy), example))
-    return code.ctypes  # type: ignore[no-any-return]
+        raise NotCompilable(_why(type(policy), method, me, example))
+    return partial(numba.njit(getattr(type(policy), method)), me)
 
 
-def _why(cls: type[Policy], method: str, me: tuple[float, ...], example: tuple[int, ...]) -> str:
+def _why(cls: type[Policy], method: str, me: Any, example: tuple[Any, ...]) -> str:
     """The telling line of numba's message."""
     import numba
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import Candidate, Candidates, Prewarm
 from mmesim.core.streams import stream
 from mmesim.core.types import NEVER_NS
@@ -103,7 +104,7 @@ class Place:
 class Score:
     """Arguments of one call of `score`."""
 
-    arguments: tuple[int, ...]
+    arguments: tuple[Choice, int]
 
     def ask(self, policy: Any) -> Any:
         return policy.score(*self.arguments)
@@ -232,9 +233,17 @@ def _plan(rng: np.random.Generator, now_ns: int, number: int) -> Turn:
 
 
 def _score(rng: np.random.Generator, now_ns: int, number: int) -> Turn:
-    outstanding, uses, others = (rng.integers(0, [50, 100_000, 500]) if number else np.zeros(3, np.int64)).tolist()
-    last_use_ns, draw = int(rng.integers(0, now_ns)), int(rng.integers(0, 1 << 62))
-    return Score((outstanding, outstanding + others, last_use_ns, uses, draw, now_ns))
+    most = [50, 500, 5000, 100_000] if number else [1] * 4
+    here, others, elsewhere, uses = rng.integers(0, most).tolist()
+    offered, ready = int(rng.integers(1, 20 if number else 2)), int(rng.random() < 0.7)
+    draw, request_draw = rng.integers(0, 1 << 62, 2).tolist()
+    return Score((Choice(
+        model=int(rng.integers(1000)), instance=int(rng.integers(50)), position=int(rng.integers(offered)),
+        offered=offered, draw=draw, request_draw=request_draw, outstanding=here, instance_outstanding=here + others,
+        endpoint_outstanding=here + others + elsewhere, serving=offered + int(rng.integers(5)),
+        last_use_ns=int(rng.integers(0, now_ns)), uses=uses, ready=ready,
+        ready_in_ns=0 if ready else int(rng.integers(60 * NS_PER_S)), service_ns=int(rng.integers(NS_PER_S)),
+        backlog_ns=(here + others) * int(rng.integers(NS_PER_S))), now_ns))
 
 
 def _admit(rng: np.random.Generator, now_ns: int, number: int) -> Turn:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import Candidate, Candidates
 from mmesim.core.types import NEVER_NS, ModelSpec
 from mmesim.units import GIB, MIB
@@ -126,6 +127,12 @@ class FakeMetrics:
         """The last `n`, fewer when the series is shorter."""
         series = self.series.get(f"{metric}.{statistic}", self.series.get("*", ()))
         return list(series[max(0, len(series) - n):])
+
+
+def copy(**values: int) -> Choice:
+    """A READY copy of model 0 on instance 0 that does nothing and is the only one offered; `values`: other fields."""
+    idle = {"offered": 1, "serving": 1, "ready": 1}
+    return Choice(**{**dict.fromkeys(Choice._fields, 0), **idle, **values})
 
 
 def candidate(model: int, size_bytes: int = 100 * MIB, *, last_use_ns: int = 0, uses: int = 1, rate_rps: float = 0.0,

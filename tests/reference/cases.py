@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable
-from mmesim.core.types import NONE
+from mmesim.core.types import NONE, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec
 from mmesim.policies.admission.always import Always
 from mmesim.policies.admission.queue_limit import QueueLimit
@@ -125,12 +125,20 @@ class Case:
     def table(self) -> ResidencyTable:
         """A fresh table, everything serving."""
         table = ResidencyTable(self.n_models, self.n_instances)
+        table.know([self._known(model) for model in range(self.n_models)], 1 + self.seed % 3)
         for instance in range(self.n_instances):
             table.set_serving(instance, True)
             for model in range(min(self.slots, self.n_models) if self.warm else 0):
                 for cause in ("start download", "download finished", "start load", "load finished"):
                     table.advance(instance, model, cause)
         return table
+
+    def _known(self, model: int) -> ModelSpec:
+        tick_s, service = self.tick_ns / 1e9, self.services[self.model_service[model]]
+        load = self.load + model % 2
+        return ModelSpec(f"model-{model}", 0, 0, 0, 0, reload_disk_s=load * tick_s,
+                         reload_s3_s=(self.download + self.extract + load) * tick_s,
+                         service_s=(service.table[0] + service.cpu) * tick_s)
 
     def policies(self) -> tuple[RoutingPolicy, AdmissionPolicy]:
         """Routing and admission."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from mmesim.core.choice import Choice
+from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane.api import ONE_Q16, Stop, draw
 from reference import tally
@@ -160,11 +162,74 @@ def an_abandoned_request_leaves_the_line(self: ReferencePlane, invocation: Invoc
 
 @fault(ReferencePlane, "_lowest")
 def ties_go_to_the_highest_instance(self: ReferencePlane, invocation: Invocation, instances: list[int]) -> int:
-    return min(instances, key=lambda instance: (self._score(invocation, instance), -instance))
+    scores = [self._score(invocation, instances, position) for position in range(len(instances))]
+    return -min(zip(scores, [-instance for instance in instances], strict=True))[1]
+
+
+_choice, _ready_in_ns = ReferencePlane._choice, ReferencePlane._ready_in_ns
+
+
+@fault(ReferencePlane, "_choice")
+def positions_begin_at_one(self: ReferencePlane, invocation: Invocation, instances: list[int], position: int) -> Choice:
+    return _choice(self, invocation, instances, position)._replace(position=position + 1)
+
+
+@fault(ReferencePlane, "_choice")
+def each_copy_has_a_request_draw_of_its_own(self: ReferencePlane, *arguments: Any) -> Choice:
+    choice = _choice(self, *arguments)
+    return choice._replace(request_draw=choice.draw)
+
+
+@fault(ReferencePlane, "_choice")
+def the_request_itself_is_outstanding(self: ReferencePlane, *arguments: Any) -> Choice:
+    choice = _choice(self, *arguments)
+    return choice._replace(endpoint_outstanding=choice.endpoint_outstanding + 1)
+
+
+@fault(ReferencePlane, "_choice")
+def a_model_is_told_the_service_time_of_the_first(self: ReferencePlane, *arguments: Any) -> Choice:
+    return _choice(self, *arguments)._replace(service_ns=int(self.table.models["service_ns"][0]))
+
+
+@fault(ReferencePlane, "_ready_in_ns")
+def a_cold_start_under_way_is_told_as_it_began(self: ReferencePlane, instance: int, model: int) -> int:
+    copy = self.table.copies[self.table.row(instance, model)]
+    if copy["cold"]:
+        return int(copy["expected_ready_ns"] - copy["requested_ns"])
+    return _ready_in_ns(self, instance, model)
+
+
+@fault(ReferencePlane, "_ready_in_ns")
+def loads_ahead_of_a_new_one_are_forgotten(self: ReferencePlane, instance: int, model: int) -> int:
+    row = self.table.row(instance, model)
+    told_ns = _ready_in_ns(self, instance, model)
+    is_new = told_ns and not self.table.copies["cold"][row]
+    return told_ns - int(self.table.instances["load_backlog_ns"][instance]) if is_new else told_ns
+
+
+@fault(ReferencePlane, "_ready_in_ns")
+def files_that_are_on_the_disk_are_fetched_again(self: ReferencePlane, instance: int, model: int) -> int:
+    copy, box = self.table.copies[self.table.row(instance, model)], self.table.instances[instance]
+    if copy["state"] != Residency.READY and not copy["cold"]:
+        return int(box["load_backlog_ns"] + self.table.models["reload_s3_ns"][model])
+    return _ready_in_ns(self, instance, model)
+
+
+_fail = ReferencePlane.fail
+
+
+@fault(ReferencePlane, "fail")
+def the_backlog_keeps_what_has_failed(self: ReferencePlane, invocation: Invocation, failure: Failure) -> None:
+    _fail(self, invocation, failure)
+    if invocation.instance != NONE:
+        service_ns = self.table.models["service_ns"][invocation.model]
+        self.table.instances["backlog_ns"][invocation.instance] += service_ns
 
 
 @fault(ReferencePlane, "_touch")
-def rate_is_not_decayed(self: ReferencePlane, row: Any) -> None:
+def rate_is_not_decayed(self: ReferencePlane, row: Any, model: int) -> None:
+    self.table.models["uses"][model] += 1
+    self.table.models["last_use_ns"][model] = self.now_ns
     row["last_use_ns"] = self.now_ns
     row["uses"] += 1
     row["rate_q16"] += ONE_Q16
@@ -174,9 +239,15 @@ _touch = ReferencePlane._touch
 
 
 @fault(ReferencePlane, "_touch")
-def last_use_stays_stale_while_a_request_waits(self: ReferencePlane, row: Any) -> None:
+def a_model_is_not_used_while_it_is_loaded(self: ReferencePlane, row: Any, model: int) -> None:
+    _touch(self, row, model)
+    self.table.models["uses"][model] -= row["state"] != Residency.READY
+
+
+@fault(ReferencePlane, "_touch")
+def last_use_stays_stale_while_a_request_waits(self: ReferencePlane, row: Any, model: int) -> None:
     before_ns = int(row["last_use_ns"])
-    _touch(self, row)
+    _touch(self, row, model)
     if row["cold"]:
         row["last_use_ns"] = before_ns
 

@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.choice import Choice
 from mmesim.core.lifecycle import Residency
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable, decayed
@@ -174,13 +175,36 @@ class ReferencePlane:
             self._stop(Stop.MISS, instance, model)
 
     def _lowest(self, invocation: Invocation, instances: list[int]) -> int:
-        return min(instances, key=lambda instance: (self._score(invocation, instance), instance))
+        scores = [self._score(invocation, instances, position) for position in range(len(instances))]
+        return min(zip(scores, instances, strict=True))[1]
 
-    def _score(self, invocation: Invocation, instance: int) -> int:
-        copy = self.table.copies[self.table.row(instance, invocation.model)]
-        return int(self.routing.score(int(copy["outstanding"]), int(self.table.instances["outstanding"][instance]),
-                                      int(copy["last_use_ns"]), int(copy["uses"]),
-                                      draw(self.spec.route_seed, invocation.serial, instance), self.now_ns))
+    def _score(self, invocation: Invocation, instances: list[int], position: int) -> int:
+        return int(self.routing.score(self._choice(invocation, instances, position), self.now_ns))
+
+    def _choice(self, invocation: Invocation, instances: list[int], position: int) -> Choice:
+        instance, model = instances[position], invocation.model
+        copy, box = self.table.copies[self.table.row(instance, model)], self.table.instances[instance]
+        return Choice(
+            model=model, instance=instance, position=position, offered=len(instances),
+            draw=self._draw(invocation, instance), request_draw=self._draw(invocation, NONE),
+            outstanding=int(copy["outstanding"]), instance_outstanding=int(box["outstanding"]),
+            endpoint_outstanding=self.outstanding, serving=len(self.table.serving),
+            last_use_ns=int(copy["last_use_ns"]), uses=int(copy["uses"]),
+            ready=int(copy["state"] == Residency.READY), ready_in_ns=self._ready_in_ns(instance, model),
+            service_ns=int(self.table.models["service_ns"][model]), backlog_ns=int(box["backlog_ns"]))
+
+    def _draw(self, invocation: Invocation, which: int) -> int:
+        return draw(self.spec.route_seed, invocation.serial, which)
+
+    def _ready_in_ns(self, instance: int, model: int) -> int:
+        copy = self.table.copies[self.table.row(instance, model)]
+        if copy["state"] == Residency.READY:
+            return 0
+        if copy["cold"]:
+            return max(0, int(copy["expected_ready_ns"]) - self.now_ns)
+        fetch = copy["state"] in (Residency.ABSENT, Residency.DOWNLOADING)
+        reload_ns = self.table.models["reload_s3_ns" if fetch else "reload_disk_ns"][model]
+        return int(self.table.instances["load_backlog_ns"][instance] + reload_ns)
 
     def _send(self, invocation: Invocation, instance: int) -> None:
         invocation.instance = instance
@@ -189,7 +213,7 @@ class ReferencePlane:
         invocation.tier = int(Tier.GPU if is_ready else row["tier"])
         self.present[instance].append(invocation)
         self._count(invocation, +1)
-        self._touch(row)
+        self._touch(row, invocation.model)
         self.tally.sent(invocation)
         copy = self.copies[instance][invocation.model]
         if is_ready and self.table.instances["stalled"][instance] == 0:
@@ -197,7 +221,9 @@ class ReferencePlane:
         else:
             copy.hold(invocation)
 
-    def _touch(self, row: np.void) -> None:
+    def _touch(self, row: np.void, model: int) -> None:
+        self.table.models["uses"][model] += 1
+        self.table.models["last_use_ns"][model] = self.now_ns
         row["last_use_ns"] = self.now_ns
         row["uses"] += 1
         row["rate_q16"], row["rate_at_ns"] = decayed(int(row["rate_q16"]), int(row["rate_at_ns"]), self.now_ns)
@@ -207,6 +233,8 @@ class ReferencePlane:
         self.table.copies["outstanding"][self.table.row(invocation.instance, invocation.model)] += change
         self.table.models["outstanding"][invocation.model] += change
         self.table.instances["outstanding"][invocation.instance] += change
+        service_ns = self.table.models["service_ns"][invocation.model]
+        self.table.instances["backlog_ns"][invocation.instance] += change * service_ns
         self.outstanding += change
 
     # ---- ends
@@ -350,6 +378,7 @@ class ReferencePlane:
         assert self.table.instances["outstanding"].tolist() == counts.sum(axis=1).tolist()
         assert self.table.models["outstanding"].tolist() == counts.sum(axis=0).tolist()
         assert self.outstanding == counts.sum()
+        assert self.table.instances["backlog_ns"].tolist() == (counts @ self.table.models["service_ns"]).tolist()
 
     def idle(self) -> bool:
         """See the protocol."""

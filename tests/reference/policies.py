@@ -19,8 +19,8 @@ class LeastBusyCopy(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return outstanding
+    def score(self, copy, now_ns):
+        return copy.outstanding
 
 
 @dataclass
@@ -31,8 +31,8 @@ class LongestUnused(RoutingPolicy):
     spill_outstanding: int = 0
     uses_weight: int = 3
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return last_use_ns - now_ns + uses * self.uses_weight
+    def score(self, copy, now_ns):
+        return copy.last_use_ns - now_ns + copy.uses * self.uses_weight
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Favourite(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return (draw & 7) - uses % 8
+    def score(self, copy, now_ns):
+        return (copy.draw & 7) - copy.uses % 8
 
 
 @dataclass
@@ -53,11 +53,47 @@ class Interpreted(RoutingPolicy):
     blind: bool = False
     spill_outstanding: int = 0
 
-    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
-        return int(f"{draw:020d}"[-3:]) + outstanding
+    def score(self, copy, now_ns):
+        return int(f"{copy.draw:020d}"[-3:]) + copy.outstanding
 
 
-ROUTING = (LeastBusyCopy, LeastOutstanding, Random, LongestUnused, Favourite, Interpreted)
+@dataclass
+class Sooner(RoutingPolicy):
+    """Where an answer can be expected first."""
+
+    blind: bool = False
+    spill_outstanding: int = 0
+
+    def score(self, copy, now_ns):
+        return copy.ready_in_ns + copy.backlog_ns + copy.service_ns
+
+
+@dataclass
+class InTurn(RoutingPolicy):
+    """One of the offered at random, the others next in a circle."""
+
+    blind: bool = False
+    spill_outstanding: int = 0
+
+    def score(self, copy, now_ns):
+        return (copy.position + copy.request_draw) % copy.offered
+
+
+@dataclass
+class Everything(RoutingPolicy):
+    """Whatever differs in a choice makes another score."""
+
+    blind: bool = False
+    spill_outstanding: int = 0
+
+    def score(self, copy, now_ns):
+        mixed = now_ns % 65_521
+        for field in copy:
+            mixed = (mixed * 31 + field) % 65_521
+        return mixed
+
+
+ROUTING = (LeastBusyCopy, LeastOutstanding, Random, LongestUnused, Favourite, Sooner, InTurn, Everything, Interpreted)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import RoutingPolicy
 from mmesim.policies.checks import at_least
 
@@ -28,7 +29,6 @@ class LeastOutstanding(RoutingPolicy):
     def __post_init__(self) -> None:
         at_least(0, spill_outstanding=self.spill_outstanding)
 
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
+    def score(self, copy: Choice, now_ns: int) -> int:
         """Requests in flight above, 36 random bits below: 2^27 requests in flight still fit into int64."""
-        return (instance_outstanding << 36) + (draw >> 26)
+        return (copy.instance_outstanding << 36) + (copy.draw >> 26)

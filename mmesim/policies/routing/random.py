@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mmesim.core.choice import Choice
 from mmesim.core.policy import RoutingPolicy
 from mmesim.policies.checks import at_least
 
@@ -27,7 +28,6 @@ class Random(RoutingPolicy):
     def __post_init__(self) -> None:
         at_least(0, spill_outstanding=self.spill_outstanding)
 
-    def score(self, outstanding: int, instance_outstanding: int, last_use_ns: int, uses: int, draw: int,
-              now_ns: int) -> int:
+    def score(self, copy: Choice, now_ns: int) -> int:
         """The copy's fresh random number."""
-        return draw
+        return copy.draw
