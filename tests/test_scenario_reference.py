@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import jsonschema
@@ -10,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from mmesim.core.policy import Policy
 from mmesim.packaged import packaged_dir
 from mmesim.policies import registry
 from mmesim.policies.reading import read
@@ -103,6 +106,11 @@ def default_is(info: FieldInfo, written: Any) -> bool:
     return adapter.validate_python(written) == info.default
 
 
+def inner(base: type, use: str, params: Mapping[str, object]) -> Policy:
+    """A policy within a policy."""
+    return registry.resolve(registry.kind_of(base) or "", use, params, Path())
+
+
 POLICIES = [policy for kind in registry.KINDS for policy in registry.describe(kind)]
 
 
@@ -114,7 +122,7 @@ def test_every_policy_is_mentioned_with_its_parameters(policy: registry.Descript
     for name, parameter in parameters.items():
         assert said[0][name] is None or not parameter.required
         if not parameter.required:
-            assert read(said[0][name], parameter.annotation, parameter.field) == parameter.default, name
+            assert read(said[0][name], parameter.annotation, parameter.field, inner) == parameter.default, name
 
 
 def test_examples_in_comments_are_right() -> None:

@@ -6,7 +6,7 @@ same controller runs under the simulator, under a replayed journal and in front 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 
 from mmesim.core import events as ev
@@ -17,7 +17,7 @@ from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import ColdStart, InstanceState
 from mmesim.core.lifecycle import Residency
 from mmesim.core.memory import Memory
-from mmesim.core.policy import Policies, Policy, Prewarm, WrongAnswer, parts
+from mmesim.core.policy import Policies, Prewarm, WrongAnswer, every
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.scaling import Scaling
 from mmesim.core.streams import stream
@@ -53,7 +53,7 @@ class EndpointController:
             ev.InstanceDrained: self._instance_drained, ev.ModelAdded: self._model_added,
             ev.ModelRemoved: self._model_removed, ev.MetricsPublished: self._metrics_published, ev.Tick: self._tick,
         }
-        for names, policy in _named(policies):
+        for names, policy in every(policies):
             policy.rng = stream(seed, "policy", *names)
 
     def step(self, event: ev.Event, now_ns: int) -> tuple[Action, ...]:
@@ -255,14 +255,3 @@ class EndpointController:
         row = endpoint.table.row(decision.instance, model)
         if serving[0].is_ready(model) and endpoint.table.copy.outstanding[row] == 0 and endpoint.evictable[model]:
             self.memory.unload(serving[0], model, whose, now_ns)
-
-
-def _named(policies: Policies) -> Iterator[tuple[tuple[str, ...], Policy]]:
-    """Each policy and what it is made of, with the name of its random stream."""
-    single = ("routing", "placement", "gpu_eviction", "disk_eviction", "prewarm", "admission")
-    waiting: list[tuple[tuple[str, ...], Policy]] = [((kind,), getattr(policies, kind)) for kind in single]
-    waiting += [((f"autoscaling-{n}",), policy) for n, policy in enumerate(policies.autoscaling)]
-    while waiting:
-        names, policy = waiting.pop()
-        yield names, policy
-        waiting += [((*names, field), inner) for field, inner in parts(policy)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-ROWS = 64
+ROWS = 24
 """Candidates kept of one decision: the victims, then those that the policy's own keys put next."""
 
 

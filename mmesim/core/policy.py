@@ -26,7 +26,7 @@ from mmesim.core.views import EndpointView, InstanceView, MetricsView, ModelView
 __all__ = ["REFUSE", "AdmissionPolicy", "AutoscalingPolicy", "Candidate", "Candidates", "Choice",
            "ClairvoyantEviction", "EndpointView", "EvictionPolicy", "InstanceView", "MetricsView", "ModelView",
            "PlacementPolicy", "Policies", "Policy", "Prewarm", "PrewarmPolicy", "RoutingPolicy", "WrongAnswer",
-           "parts"]
+           "every", "parts"]
 
 REFUSE = 0
 """Answer of `EvictionPolicy.when_short`: the load that lacks room fails now."""
@@ -174,3 +174,14 @@ class Policies:
     prewarm: PrewarmPolicy
     admission: AdmissionPolicy
     autoscaling: tuple[AutoscalingPolicy, ...] = ()
+
+
+def every(policies: Policies) -> Iterator[tuple[tuple[str, ...], Policy]]:
+    """Each policy of an endpoint, and those they are made of, with a name of its own (``gpu_eviction``, ``around``)."""
+    single = ("routing", "placement", "gpu_eviction", "disk_eviction", "prewarm", "admission")
+    waiting: list[tuple[tuple[str, ...], Policy]] = [((kind,), getattr(policies, kind)) for kind in single]
+    waiting += [((f"autoscaling-{n}",), policy) for n, policy in enumerate(policies.autoscaling)]
+    while waiting:
+        names, policy = waiting.pop()
+        yield names, policy
+        waiting += [((*names, field), inner) for field, inner in parts(policy)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 from mmesim.errors import InputError, Problem
 from mmesim.journal.text import SCHEMA, value_from_json
@@ -23,6 +24,8 @@ class Step:
     now_ns: int
     event: Event
     actions: tuple[Action, ...]
+    decisions: tuple[Decision, ...] = ()
+    """How policies came to the actions, where they told."""
 
 
 class JournalReader:
@@ -42,7 +45,8 @@ class JournalReader:
         for line in self._lines:
             data = self._parsed(line)
             try:
-                yield Step(data["t"], value_from_json(data["event"]), tuple(map(value_from_json, data["actions"])))
+                yield Step(data["t"], value_from_json(data["event"]), tuple(map(value_from_json, data["actions"])),
+                           tuple(map(value_from_json, data.get("decisions", ()))))
             except (KeyError, TypeError, ValueError) as error:
                 raise self._damaged(str(error)) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmesim import __version__
 from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 from mmesim.journal.text import SCHEMA, step_to_json
 
@@ -33,9 +34,10 @@ class JournalWriter:
         self._stream = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._file)
         self._lines = [json.dumps(_header(build), allow_nan=False)]
 
-    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...]) -> None:
+    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...],
+             decisions: tuple[Decision, ...] = ()) -> None:
         """One controller step."""
-        self._lines.append(step_to_json(now_ns, event, actions))
+        self._lines.append(step_to_json(now_ns, event, actions, decisions))
         if len(self._lines) >= BLOCK_STEPS:
             self._flush()
 

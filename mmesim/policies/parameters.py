@@ -16,6 +16,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from itertools import pairwise
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from mmesim.core.policy import Policy
 from mmesim.errors import shown
 from mmesim.policies.errors import PolicyError
 from mmesim.units import ns, parse_bytes, parse_duration_s, parse_fraction, parse_rate_bps
@@ -109,6 +110,8 @@ def type_text(annotation: Any, name: str) -> str:
         return f"list of {type_text(arguments[0], name)}"
     if origin in (dict, Mapping):
         return f"mapping of names to {type_text(arguments[1], name)}"
+    if isinstance(annotation, type) and issubclass(annotation, Policy):
+        return "a policy: its name, or {use: name, …}"
     if isinstance(annotation, type) and is_dataclass(annotation):
         return "{" + ", ".join(yaml_name(field.name) for field in fields(annotation)) + "}"
     unit = unit_of(name)
@@ -131,6 +134,8 @@ def _written(value: object, unit: Unit | None) -> str:
     """A default as a scenario would write it."""
     if isinstance(value, str):
         return value or '""'
+    if isinstance(value, Policy):
+        return value.name or type(value).__name__
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:.12g}{unit.written if unit is not None and value else ''}"
     return shown(value)

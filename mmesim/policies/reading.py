@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
+from mmesim.core.policy import Policy
 from mmesim.errors import alternatives, shown
 from mmesim.policies.errors import PolicyError
 from mmesim.policies.parameters import Parameter, Unit, parameters, type_text, unit_of
 
 Built = TypeVar("Built")
 Key = TypeVar("Key")
+Make = Callable[[type[Policy], str, Mapping[str, object]], Policy]
+"""Makes the policy that a parameter names (a wrapper's inner one): base class, name, parameters as written."""
 
 
-def build(cls: type[Built], given: Mapping[str, object], path: str = "") -> Built:
+def build(cls: type[Built], given: Mapping[str, object], make: Make, path: str = "") -> Built:
     """An object of a dataclass from parameters as written. Raises PolicyError with everything that is wrong."""
     known = parameters(cls)
     by_name = {**{p.name: p for p in known}, **{p.field: p for p in known}}
@@ -31,7 +34,7 @@ def build(cls: type[Built], given: Mapping[str, object], path: str = "") -> Buil
             parameter = _find(cls, name, by_name, known)
             if parameter.field in values:
                 raise PolicyError(f"{parameter.name} is given twice", f"write {parameter.name} only")
-            values[parameter.field] = read(value, parameter.annotation, parameter.field, here)
+            values[parameter.field] = read(value, parameter.annotation, parameter.field, make, here)
         except PolicyError as error:
             problems += [PolicyError(error.message, error.hint, error.param or here), *error.more]
     written = {by_name[name].field for name in given if name in by_name}
@@ -40,46 +43,62 @@ def build(cls: type[Built], given: Mapping[str, object], path: str = "") -> Buil
     return _construct(cls, values, known, path, problems)
 
 
-def read(value: object, annotation: Any, name: str, path: str = "") -> Any:
+def read(value: object, annotation: Any, name: str, make: Make, path: str = "") -> Any:
     """A value as written, for a field of this annotation and name. Raises PolicyError."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         inner = [kind for kind in arguments if kind is not types.NoneType]
-        return None if value is None and len(inner) < len(arguments) else read(value, inner[0], name, path)
+        return None if value is None and len(inner) < len(arguments) else read(value, inner[0], name, make, path)
     if origin is Literal:
         if value in arguments and isinstance(value, str):
             return value
         raise PolicyError(f"{shown(value)} is not possible", alternatives(str(value), arguments), path)
     if origin in (tuple, list, Sequence):
-        return (list if origin is list else tuple)(_items(value, arguments[0], name, path))
+        return (list if origin is list else tuple)(_items(value, arguments[0], name, make, path))
     if origin in (dict, Mapping):
-        return _entries(value, arguments[1], name, path)
+        return _entries(value, arguments[1], name, make, path)
+    if isinstance(annotation, type) and issubclass(annotation, Policy):
+        return _inner(value, annotation, make, path)
     if isinstance(annotation, type) and is_dataclass(annotation):
         if not isinstance(value, Mapping):
             raise PolicyError(f"{shown(value)} is not {type_text(annotation, name)}", "write {name: value, …}", path)
-        return build(annotation, value, f"{path}.")
+        return build(annotation, value, make, f"{path}.")
     return _scalar(value, annotation, name, path)
 
 
-def _items(value: object, annotation: Any, name: str, path: str) -> list[Any]:
+def _inner(value: object, base: type[Policy], make: Make, path: str) -> Policy:
+    """The policy that a parameter names: ``lru`` or ``{use: lru, …}``."""
+    written = {"use": value} if isinstance(value, str) else value
+    if not isinstance(written, Mapping) or not isinstance(written.get("use"), str):
+        raise PolicyError(f"{shown(value)} is not a policy", "write its name, or {use: name, …}", path)
+    try:
+        return make(base, written["use"], {name: one for name, one in written.items() if name != "use"})
+    except PolicyError as error:
+        problems = [PolicyError(one.message, one.hint, f"{path}.{one.param}".rstrip("."))
+                    for one in (error, *error.more)]
+        raise PolicyError(problems[0].message, problems[0].hint, problems[0].param, tuple(problems[1:])) from error
+
+
+def _items(value: object, annotation: Any, name: str, make: Make, path: str) -> list[Any]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise PolicyError(f"{shown(value)} is not a list", f"write [{type_text(annotation, name)}, …]", path)
-    return [*_each(enumerate(value), annotation, name, path).values()]
+    return [*_each(enumerate(value), annotation, name, make, path).values()]
 
 
-def _entries(value: object, annotation: Any, name: str, path: str) -> dict[str, Any]:
+def _entries(value: object, annotation: Any, name: str, make: Make, path: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise PolicyError(f"{shown(value)} is not a mapping", f"write {{name: {type_text(annotation, name)}, …}}", path)
-    return _each(((str(key), item) for key, item in value.items()), annotation, name, path)
+    return _each(((str(key), item) for key, item in value.items()), annotation, name, make, path)
 
 
-def _each(items: Iterable[tuple[Key, object]], annotation: Any, name: str, path: str) -> dict[Key, Any]:
+def _each(items: Iterable[tuple[Key, object]], annotation: Any, name: str, make: Make,
+          path: str) -> dict[Key, Any]:
     """Every item read; all that is wrong in them at once."""
     values: dict[Key, Any] = {}
     problems: list[PolicyError] = []
     for key, item in items:
         try:
-            values[key] = read(item, annotation, name, f"{path}.{key}")
+            values[key] = read(item, annotation, name, make, f"{path}.{key}")
         except PolicyError as error:
             problems += [error, *error.more]
     _raise_all(problems)

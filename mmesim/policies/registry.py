@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from mmesim.core import policy as base
 from mmesim.core.policy import Policy
@@ -21,7 +22,7 @@ from mmesim.policies.parameters import Parameter, parameters
 from mmesim.policies.reading import build
 
 __all__ = ["BASES", "KINDS", "Description", "Parameter", "PolicyError", "describe", "find", "kind_of", "known",
-           "parameters", "resolve"]
+           "make", "parameters", "resolve"]
 
 BASES: dict[str, type[Policy]] = {
     "routing": base.RoutingPolicy, "placement": base.PlacementPolicy, "eviction": base.EvictionPolicy,
@@ -29,6 +30,8 @@ BASES: dict[str, type[Policy]] = {
 """Base class of each kind of policy."""
 KINDS: tuple[str, ...] = tuple(BASES)
 """What policies decide."""
+
+Made = TypeVar("Made", bound=Policy)
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "routing": {"random": "random:Random", "least_outstanding": "least_outstanding:LeastOutstanding"},
@@ -59,7 +62,13 @@ def known(kind: str) -> tuple[str, ...]:
 
 def resolve(kind: str, use: str, params: Mapping[str, object], base_dir: Path) -> Policy:
     """A fresh policy of a kind from its name and parameters as written. Raises PolicyError."""
-    return build(find(kind, use, base_dir), params)
+    return make(find(kind, use, base_dir), params, base_dir)
+
+
+def make(cls: type[Made], params: Mapping[str, object], base_dir: Path) -> Made:
+    """A policy of a class with parameters as written; policies among them are found from `base_dir`.
+    Raises PolicyError."""
+    return build(cls, params, lambda base, use, its: resolve(kind_of(base) or "", use, its, base_dir))
 
 
 def find(kind: str, use: str, base_dir: Path) -> type[Policy]:

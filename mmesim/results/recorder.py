@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 from mmesim.dataplane.api import Counters
 from mmesim.results import invariants, tables
@@ -44,6 +45,8 @@ class Recorder:
         """`out`: where streamed files go (None: nothing is written). `journal`: gets every step, closed at the end."""
         self.build = build
         self._journal = journal
+        self.wants_decisions = journal is not None and build.scenario.output.decisions
+        """True: the controller should keep how policies decide."""
         self._series = Series(ns(build.scenario.output.interval), build.warmup_ns)
         self._lanes = Lanes()
         self._spans = Spans()
@@ -62,10 +65,11 @@ class Recorder:
         if row.warmup:
             self._lanes.unload_reasons.clear()
 
-    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...]) -> None:
-        """One controller step: an event and the actions that answered it."""
+    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...],
+             decisions: tuple[Decision, ...] = ()) -> None:
+        """One controller step: an event, the actions that answered it, and how policies came to them."""
         if self._journal is not None:
-            self._journal.step(now_ns, event, actions)
+            self._journal.step(now_ns, event, actions, decisions)
         self._lanes.step(now_ns, event, actions)
 
     def span(self, instance: int, track: str, name: str, start_ns: int, end_ns: int, **args: object) -> None:

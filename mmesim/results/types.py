@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 
 
@@ -63,5 +64,6 @@ class InstanceLife:
 class StepSink(Protocol):
     """Something that wants every controller step, e.g. the journal."""
 
-    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...]) -> None: ...
+    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...],
+             decisions: tuple[Decision, ...] = ()) -> None: ...
     def close(self) -> None: ...

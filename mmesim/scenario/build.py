@@ -11,6 +11,7 @@ from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, dra
 from mmesim.profile import ModelProfile
 from mmesim.scenario.build_models import ModelBuilder
 from mmesim.scenario.endpoint import Server
+from mmesim.scenario.foresight import foresee
 from mmesim.scenario.references import frontend_threads, resolve
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
@@ -66,6 +67,7 @@ def build(scenario: Scenario) -> Build:
     duration_ns = ns(duration_s(scenario))
     asked = workload_models(scenario)
     clients = build_closed_loop(spec, asked, seed) if spec.clients else None
+    foresee(found.policies, None if clients else lambda: build_arrivals(spec, asked, seed, duration_ns))
     return Build(
         scenario=scenario, seed=seed, duration_ns=duration_ns, warmup_ns=ns(scenario.warmup),
         instance_type=found.instance_type, models=models, endpoint=_endpoint_spec(scenario, found.instance_type),
@@ -78,7 +80,7 @@ def _endpoint_spec(scenario: Scenario, kind: InstanceType) -> EndpointSpec:
     server, instances = scenario.endpoint.server, scenario.endpoint.instances
     return EndpointSpec(
         instance=instance_spec(server, kind), min_instances=instances.min, max_instances=instances.max,
-        load_threads=server.load_threads, download_threads=server.download_threads,
+        max_models=server.max_models, load_threads=server.load_threads, download_threads=server.download_threads,
         load_retries=server.load_retries, load_timeout_ns=ns(server.load_timeout),
         failed_retry_after_ns=ns(server.failed_retry_after),
         drain_timeout_ns=ns(scenario.endpoint.provisioning.drain_timeout), keep_on_disk=server.keep_on_disk,

@@ -119,6 +119,8 @@ class Eviction(Settings):
 class Server(Settings):
     """What runs on an instance: Triton and its host."""
 
+    max_models: Annotated[Count, Field(le=1_000_000)] = 0
+    """Models in an instance's memory at most, whatever they take; 0: as many as fit."""
     load_threads: Few = 4
     """Loads at once per instance (Triton --model-load-thread-count)."""
     download_threads: Few = 4

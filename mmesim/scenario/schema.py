@@ -54,6 +54,8 @@ class Output(Settings):
     """requests.parquet: a row a request."""
     journal: bool = True
     """journal.jsonl.zst: every event and action."""
+    decisions: bool = True
+    """In the journal: how policies came to evict and to scale (`mmesim explain`)."""
     trace: bool = True
     """trace.json for Perfetto."""
     report: bool = True

@@ -50,6 +50,8 @@ class Engine:
         self.controller = EndpointController(
             build.endpoint, [model.spec for model in build.models], build.policies, self.table,
             desired=build.scenario.endpoint.instances.initial, seed=build.seed)
+        if recorder.wants_decisions:
+            self.controller.explain_from_now_on()
         self.plane = plane(build.plane, self.table, build.policies.routing, build.policies.admission, build.arrivals,
                            build.clients)
         self.stop_requested = False
@@ -122,7 +124,7 @@ class Engine:
         while self._inbox:
             event = self._inbox.popleft()
             actions = self.controller.step(event, self.env.now)
-            self.recorder.step(self.env.now, event, actions)
+            self.recorder.step(self.env.now, event, actions, self.controller.decisions)
             for action in actions:
                 self._perform.get(type(action), self.world.perform)(action)
         self._stepping = False

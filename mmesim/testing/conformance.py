@@ -19,8 +19,7 @@ from pathlib import Path
 
 from mmesim.core.policy import Policy
 from mmesim.policies.loading import where_and_what
-from mmesim.policies.reading import build
-from mmesim.policies.registry import PolicyError, kind_of
+from mmesim.policies.registry import PolicyError, kind_of, make
 from mmesim.testing import rules
 from mmesim.testing.report import Check, Report, Status
 from mmesim.testing.rules import Subject, Verdict
@@ -61,7 +60,7 @@ def _made(policy: Policy | type[Policy], params: Mapping[str, object] | None) ->
     if not isinstance(policy, type):
         return policy
     try:
-        return build(policy, params or {})
+        return make(policy, params or {}, Path.cwd())
     except PolicyError as error:
         raise Verdict(Status.FAIL, f"{error} (check_policy(cls, params={{…}}))") from None
 
