@@ -38,6 +38,9 @@ REQUIRED: dict[str, dict[str, object]] = {
     "target_tracking": {"metric": "GPUUtilization", "target": 60},
     "step": {"metric": "GPUUtilization", "threshold": 60, "steps": [{"from": 0, "add": 1}]},
     "scheduled": {"actions": [{"at": "1h", "min": 2}]},
+    "kpa": {"target": 10},
+    "forecast_staffing": {"instance_rps": 20},
+    "slo_feedback": {"objective": "500ms"},
 }
 BUILT_IN = [(kind, name) for kind in KINDS for name in known(kind)]
 

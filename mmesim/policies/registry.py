@@ -40,7 +40,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "prewarm": {"none": "none:NoPrewarm", "pinned": "pinned:Pinned"},
     "admission": {"always": "always:Always", "queue_limit": "queue_limit:QueueLimit"},
     "autoscaling": {"fixed": "fixed:Fixed", "target_tracking": "target_tracking:TargetTracking",
-                    "step": "step:StepScaling", "scheduled": "scheduled:Scheduled"},
+                    "step": "step:StepScaling", "scheduled": "scheduled:Scheduled", "kpa": "kpa:Kpa",
+                    "forecast_staffing": "forecast_staffing:ForecastStaffing",
+                    "slo_feedback": "slo_feedback:SloFeedback"},
 }
 """Short name to ``module:Class`` in ``mmesim.policies.<kind>``."""
 
