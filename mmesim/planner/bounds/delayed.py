@@ -1,4 +1,4 @@
-"""Bounds on hits where loads take time, so that a request during a load is no hit (a *delayed hit*) but shares it.
+"""Bounds where loads take time, so that a request during a load is no hit (a *delayed hit*) but shares the load.
 
 Three worlds, from tight to loose; in each the constraint on memory holds on the average only (as in PFOO-U) and has a
 price (Lagrange), so that each model can be solved alone, exactly, by dynamic programming over its requests. Every price
@@ -11,6 +11,9 @@ gives a bound; the best one is taken.
   is then a copy kept since the last request, or one loaded just in time for a request before, which missed.
 * **foreseen**: loads may begin without being asked for. A hit costs the memory of its interval or of its load,
   whichever is less. That holds for every policy there can be.
+
+And for loads: every request needs a load that began at one of the requests of the `wait_s` before, or a copy kept from
+one. With `wait_s` 0 that is PFOO-U.
 """
 
 from __future__ import annotations
@@ -24,10 +27,14 @@ from numpy.typing import NDArray
 from mmesim.planner.bounds.dual import peak
 from mmesim.planner.bounds.offline import Floats, Ints, Knapsack, Requests
 
+CLOCKS = ("time", "slots")
+"""What memory is averaged over: the constraint holds at each instant, so both give bounds. A slot lies between two
+requests of whatever model."""
+
 
 @dataclass(frozen=True)
 class Delayed:
-    """Bounds on the hits among the counted requests."""
+    """Bounds on the hits among the counted requests, and on their loads."""
 
     requests: Requests
     load_s: Floats
@@ -45,14 +52,33 @@ class Delayed:
         from mmesim.planner.bounds.kernels import prompt_misses
 
         order, begins, t_s, counts = self._rows
+        misses = max(peak(partial(prompt_misses, begins, counts, t_s, self._clock(clock, order, t_s), self.load_s,
+                                  _share(size, capacity * self._span(clock), fits))) for clock in CLOCKS)
+        return self.requests.counted - misses
+
+    def load_cost(self, size: Floats, capacity: float, fits: NDArray[np.bool_], wait_s: Floats, cost: Floats,
+                  first_cost: Floats) -> float:
+        """Loads cost at least so much: `first_cost` each model's first, `cost` the others."""
+        from mmesim.planner.bounds.kernels import load_cost
+
+        order, begins, t_s, counts = self._rows
+        held_s = t_s + wait_s[self.requests.model[order]]
+        held = np.searchsorted(self.requests.t_s, held_s, side="right") - 1
+        return max(peak(partial(load_cost, begins, counts, t_s, self._clock(clock, order, t_s),
+                                self._clock(clock, np.maximum(held, order), held_s), wait_s,
+                                _share(size, capacity * self._span(clock), fits), first_cost, cost))
+                   for clock in CLOCKS)
+
+    def _clock(self, clock: str, position: Ints, t_s: Floats) -> Floats:
+        """Where requests, or times between them, stand in a measure of memory."""
+        if clock == "time":
+            return np.maximum(t_s, self.requests.since_s)
+        return np.maximum(position, self.requests.origin).astype(float)
+
+    def _span(self, clock: str) -> float:
+        """All there is of it."""
         requests = self.requests
-        over_time = np.maximum(t_s, requests.since_s), requests.span_s
-        over_slots = np.maximum(order, requests.origin).astype(float), float(len(order) - 1 - requests.origin)
-        misses = 0.0
-        for clock, span in (over_time, over_slots):
-            share = _share(size, capacity * span, fits)
-            misses = max(misses, peak(partial(prompt_misses, begins, counts, t_s, clock, self.load_s, share)))
-        return requests.counted - misses
+        return requests.span_s if clock == "time" else float(len(requests.t_s) - 1 - requests.origin)
 
     def late_hits(self, size: Floats, capacity: float, fits: NDArray[np.bool_]) -> float:
         """At most so many, however long loads wait before they start."""

@@ -195,3 +195,43 @@ def late_misses(begins: Ints, counts: Ints, t_s: Floats, since_s: float, load_s:
         total += hit[n - 1] if last_hit else missed[n - 1]
         use += hit_use[n - 1] if last_hit else missed_use[n - 1]
     return total, use
+
+
+@njit(cache=True, error_model="numpy")
+def load_cost(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, taken: Floats, wait_s: Floats, share: Floats,
+              first_cost: Floats, cost: Floats, price: float) -> tuple[float, float]:
+    """(least cost of loads + price * memory, memory then) where every request needs a copy, at once or `wait_s` later.
+
+    A load serves the requests of the next `wait_s` without memory; ``taken[i]`` is the clock when it must have it if
+    it begins at request i. ``absent[i]``: the best before request i if that needs a load; ``present[i]``: if it finds
+    a copy.
+    """
+    longest = np.diff(begins).max()
+    absent, absent_use = np.empty(longest + 1), np.empty(longest + 1)
+    present, present_use = np.empty(longest + 1), np.empty(longest + 1)
+    total, use = 0.0, 0.0
+    for m in range(len(begins) - 1):
+        base, n, measured = begins[m], begins[m + 1] - begins[m], counts[m]
+        absent[:n + 1], present[:n + 1] = np.inf, np.inf
+        absent[0], absent_use[0] = 0.0, 0.0
+        after = 0
+        for i in range(n):
+            row = base + i
+            after = max(after, i + 1)
+            while after < n and t_s[base + after] <= t_s[row] + wait_s[m]:
+                after += 1
+            value = absent[i] + ((first_cost[m] if i == 0 else cost[m]) if i >= measured else 0.0)
+            if value < absent[after]:
+                absent[after], absent_use[after] = value, absent_use[i]
+            if present[i] < absent[i + 1]:
+                absent[i + 1], absent_use[i + 1] = present[i], present_use[i]
+            if share[m] < 0:
+                continue
+            more = (clock[base + after] - taken[row]) * share[m] if after < n else 0.0
+            if after < n and value + price * more < present[after]:
+                present[after], present_use[after] = value + price * more, absent_use[i] + more
+            more = (clock[row + 1] - clock[row]) * share[m] if i + 1 < n else 0.0
+            if i + 1 < n and present[i] + price * more < present[i + 1]:
+                present[i + 1], present_use[i + 1] = present[i] + price * more, present_use[i] + more
+        total, use = total + absent[n], use + absent_use[n]
+    return total, use

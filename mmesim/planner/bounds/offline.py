@@ -2,7 +2,7 @@
 
 An *interval* lies between two consecutive requests of a model. Keeping the model over it saves the load at its end and
 takes its size for its length. The optimum takes intervals so that at no instant more than the memory is taken; what is
-not kept may pass by the cache: FOO (Berger, Beckmann, Harchol-Balter, "Practical Bounds on Optimal Caching with Variable
+not kept passes by the cache: FOO (Berger, Beckmann, Harchol-Balter, "Practical Bounds on Optimal Caching with Variable
 Object Sizes", POMACS 2(2), 2018), whose linear programme is a bound and, rounded down, a schedule. Two practical forms:
 
 * **PFOO-U** asks for the memory on the average only. What is left is a knapsack whose items may be cut: intervals in
@@ -35,8 +35,6 @@ class Requests:
     n_models: int
     since_s: float = 0.0
     """Earlier ones (the warm-up) are not counted, but what they leave in memory is."""
-    fetch_s: Floats | None = None
-    """Per model: for so long after its first request the model needs no memory yet. None: 0."""
 
     @property
     def first(self) -> int:
@@ -64,13 +62,10 @@ class Requests:
         end, start = order[again], order[np.flatnonzero(again) - 1]
         here = end >= self.first
         end, start = end[here], start[here]
-        from_s, origin = self._held_from_s(self.model[end]), self.origin
-        held_slot = np.searchsorted(self.t_s, from_s, side="right") - 1
-        return Intervals(model=self.model[end], end=end - origin,
-                         start=np.minimum(np.maximum(np.maximum(start, held_slot), origin), end) - origin,
+        origin = self.origin
+        return Intervals(model=self.model[end], start=np.maximum(start, origin) - origin, end=end - origin,
                          slots=max(0, len(self.t_s) - 1 - origin),
-                         length_s=np.maximum(0.0, self.t_s[end] - np.maximum(self.t_s[start], from_s)),
-                         span_s=self.span_s)
+                         length_s=self.t_s[end] - np.maximum(self.t_s[start], self.since_s), span_s=self.span_s)
 
     @property
     def origin(self) -> int:
@@ -81,22 +76,6 @@ class Requests:
     def span_s(self) -> float:
         """From the beginning of the count to the last request."""
         return float(self.t_s[-1] - self.since_s) if self.counted else 0.0
-
-    def _held_from_s(self, model: Ints) -> Floats:
-        """The time from which on a kept model needs memory."""
-        if self.fetch_s is None:
-            return np.full(len(model), self.since_s)
-        first_s = np.append(self.t_s, np.inf)[self.first_of_model]
-        return np.maximum(self.since_s, (first_s + self.fetch_s)[model])
-
-    @cached_property
-    def first_of_model(self) -> Ints:
-        """Position of each model's first request; beyond the end: none."""
-        order, begins = self.rows
-        asked = begins[:-1] < begins[1:]
-        first = np.full(self.n_models, len(order), np.int64)
-        first[asked] = order[begins[:-1][asked]]
-        return first
 
     @property
     def next_use(self) -> Ints:
@@ -144,29 +123,13 @@ class Knapsack:
         return total + float(value[whole]) * left / float(weight[whole])
 
 
-class Saving:
-    """PFOO-U of some requests, sorted once for any capacity: what loads can be saved at most."""
-
-    def __init__(self, requests: Requests, size: ArrayLike, value: ArrayLike | None = None) -> None:
-        """`size` and `value` are per model; without `value` each load counts 1."""
-        intervals, worth = requests.intervals, _worth(requests, value)
-        of_model = np.asarray(size, float)[intervals.model]
-        self.model = intervals.model
-        self.spans = float(intervals.slots), intervals.span_s
-        self.knapsacks = (Knapsack(worth, of_model * (intervals.end - intervals.start)),
-                          Knapsack(worth, of_model * intervals.length_s))
-
-    def most(self, capacity: float, fits: NDArray[np.bool_]) -> float:
-        """With this capacity, for the models that can be there at all: averaged over requests or time, whichever is
-        less."""
-        allowed = fits[self.model]
-        return min(float(knapsack.best(capacity * span, allowed))
-                   for knapsack, span in zip(self.knapsacks, self.spans, strict=True))
-
-
 def pfoo_upper(requests: Requests, size: ArrayLike, capacity: float, value: ArrayLike | None = None) -> float:
-    """What loads can be saved at most in one cache: PFOO-U."""
-    return Saving(requests, size, value).most(capacity, np.asarray(size) <= capacity)
+    """What loads can be saved at most: PFOO-U. `size` and `value` are per model; without `value` each load counts 1."""
+    intervals, worth = requests.intervals, _worth(requests, value)
+    of_model = np.asarray(size, float)[intervals.model]
+    over_slots = of_model * (intervals.end - intervals.start), capacity * intervals.slots
+    over_time = of_model * intervals.length_s, capacity * intervals.span_s
+    return min(Knapsack(worth, weight).best(budget, of_model <= capacity) for weight, budget in (over_slots, over_time))
 
 
 def pfoo_lower(requests: Requests, size: ArrayLike, capacity: int, value: ArrayLike | None = None) -> float:

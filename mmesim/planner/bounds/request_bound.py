@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from mmesim.planner.bounds.delayed import Delayed
-from mmesim.planner.bounds.offline import Floats, Requests, Saving
+from mmesim.planner.bounds.offline import Floats, Requests
 from mmesim.policies.autoscaling.scheduled import Scheduled
 from mmesim.scenario.build import Build
 from mmesim.units import NS_PER_S
@@ -30,9 +30,9 @@ class RequestBound:
     hit_ratio: float
     """No policy that loads on demand has more, if its loads start at their miss (first loads: whenever)."""
     loads: float
-    """Such a policy begins at least so many."""
+    """No policy that loads on demand begins fewer, if every request gets its copy before the invocation times out."""
     load_s: float
-    """From files to READY, summed over them at expected load times."""
+    """Nor do its loads take less from files to READY, each at its expected time."""
     requests: int
     """Measured: arriving after the warm-up."""
     memory_bytes: int
@@ -45,6 +45,8 @@ class RequestBound:
     """No policy that loads on demand has more, however long its loads wait before they start."""
     foreseen_hit_ratio: float
     """No policy has more, not even one that loads before it is asked."""
+    prompt_loads: float
+    """No policy that loads on demand begins fewer, if its loads start at their miss, first ones included: PFOO-U."""
     return_s: float
     """As `load_s`, with the expected fetch where the files are in S3: each model's first load, or all of them."""
 
@@ -94,7 +96,7 @@ class _Case:
         self.keeps_on_disk = spec.keep_on_disk and spec.model_cache
         self.load_s = np.array([model.reload_disk_s for model in models])
         self.fetch_s = np.array([model.reload_s3_s for model in models]) - self.load_s
-        self.requests = replace(requests, fetch_s=self.fetch_s)
+        self.requests = requests
         self.memory_bytes = spec.instance.gpu_bytes if spec.instance.has_gpu else spec.instance.host_bytes
         self.instances = most_instances(build)
         self.note = _note(build)
@@ -102,37 +104,25 @@ class _Case:
         self.base_bytes = min(models[m].framework_base_bytes for m in np.unique(self.requests.model).tolist())
         self.loads_at_all = np.array([not model.fails_to_load for model in build.models], bool)
         self.delayed = Delayed(self.requests, _fastest_s(build, self.load_s))
-        self.saving = {name: Saving(self.requests, self.size, value) for name, value in
-                       (("loads", np.ones(len(models))), ("load_s", self.load_s), ("return_s", self._return_s))}
-
-    @property
-    def _return_s(self) -> Floats:
-        """Time to bring a model back that was here before."""
-        return self.load_s if self.keeps_on_disk else self.load_s + self.fetch_s
+        patience_s = build.scenario.endpoint.server.invocation_timeout
+        self.wait_s = np.maximum(0.0, patience_s - self.delayed.load_s)
 
     def bound(self, scale: float) -> RequestBound:
         """The bound with so many times the memory."""
         memory_bytes = int(scale * self.memory_bytes)
         room = max(0, memory_bytes - self.base_bytes)
-        capacity, fits = float(room * self.instances), (self.size <= room) & self.loads_at_all
-        n, here, delayed = self.requests.counted, (self.size, capacity, fits), self.delayed
-        saved = {name: saving.most(capacity, fits) for name, saving in self.saving.items()}
-        late = delayed.late_hits(*here) / n
+        world = self.size, float(room * self.instances), (self.size <= room) & self.loads_at_all
+        n, delayed, one = self.requests.counted, self.delayed, np.ones(len(self.size))
+        s3_s = self.load_s + self.fetch_s
+        late = delayed.late_hits(*world) / n
         return RequestBound(
-            hit_ratio=delayed.prompt_hits(*here) / n if self.keeps_on_disk else late, late_hit_ratio=late,
-            foreseen_hit_ratio=delayed.foreseen_hits(*here) / n, loads=n - saved["loads"],
-            load_s=self._summed(self.load_s) - saved["load_s"],
-            return_s=self._summed(self._return_s, self.load_s + self.fetch_s) - saved["return_s"],
+            hit_ratio=delayed.prompt_hits(*world) / n if self.keeps_on_disk else late, late_hit_ratio=late,
+            foreseen_hit_ratio=delayed.foreseen_hits(*world) / n,
+            loads=delayed.load_cost(*world, self.wait_s, one, one),
+            prompt_loads=delayed.load_cost(*world, 0.0 * one, one, one),
+            load_s=delayed.load_cost(*world, self.wait_s, self.load_s, self.load_s),
+            return_s=delayed.load_cost(*world, self.wait_s, self.load_s if self.keeps_on_disk else s3_s, s3_s),
             requests=n, memory_bytes=memory_bytes, instances=self.instances, note=self.note)
-
-    def _summed(self, each_s: Floats, first_s: Floats | None = None) -> float:
-        """If each counted request needed a load; `first_s`: where it is the model's first."""
-        requests = self.requests
-        total = float(each_s[requests.model[requests.first:]].sum())
-        if first_s is not None:
-            here = (requests.first_of_model >= requests.first) & (requests.first_of_model < len(requests.model))
-            total += float((first_s - each_s)[here].sum())
-        return total
 
 
 def _requests(build: Build) -> Requests:
