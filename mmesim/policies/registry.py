@@ -34,8 +34,12 @@ KINDS: tuple[str, ...] = tuple(BASES)
 Made = TypeVar("Made", bound=Policy)
 
 _BUILT_IN: dict[str, dict[str, str]] = {
-    "routing": {"random": "random:Random", "least_outstanding": "least_outstanding:LeastOutstanding"},
-    "placement": {"least_loaded": "least_loaded:LeastLoaded", "hash": "hash:Hash"},
+    "routing": {"random": "random:Random", "least_outstanding": "least_outstanding:LeastOutstanding",
+                "power_of_two": "power_of_two:PowerOfTwo", "join_idle_warm": "join_idle_warm:JoinIdleWarm",
+                "ch_bl": "ch_bl:ChBl",
+                "least_expected_completion": "least_expected_completion:LeastExpectedCompletion"},
+    "placement": {"least_loaded": "least_loaded:LeastLoaded", "hash": "hash:Hash", "random": "random:Random",
+                  "overcommit": "overcommit:Overcommit"},
     "eviction": {"lru": "lru:Lru", "lfu": "lfu:Lfu"},
     "prewarm": {"none": "none:NoPrewarm", "pinned": "pinned:Pinned"},
     "admission": {"always": "always:Always", "queue_limit": "queue_limit:QueueLimit"},
