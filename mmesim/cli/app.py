@@ -21,6 +21,7 @@ from mmesim.cli import (
     system,
     trace_describe,
     trace_import,
+    twins,
 )
 from mmesim.cli.ending import ended
 
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 COMMANDS = {"run": run.run, "compare": compare.compare, "report": results.report, "init": scenarios.init,
             "schema": scenarios.schema,
-            "policies": policies.policies, "check-policy": policies.check_policy, "catalog": system.catalog,
+            "policies": policies.policies, "check-policy": policies.check_policy, "twins": twins.twins, "catalog": system.catalog,
             "doctor": system.doctor}
 for _name, _command in COMMANDS.items():
     app.command(_name)(ended(_command))

@@ -117,10 +117,8 @@ class EndpointController:
             where = [instance for instance in where if instance.holds(model)]
             if not where:
                 return Failure.NO_SUCH_MODEL
-        chosen: int | None = where[0].index
-        if len(where) > 1:
-            offered = [instance.sight for instance in where]
-            chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], offered, now_ns)
+        offered = [instance.sight for instance in where]
+        chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], offered, now_ns)
         if chosen is None:
             return Failure.THROTTLED
         if all(chosen != instance.index for instance in where):

@@ -219,6 +219,8 @@ class Metrics(Settings):
 class Endpoint(Settings):
     """The multi-model endpoint."""
 
+    like: str | None = None
+    """A twin: the rules of a real system for all that is not given here (`mmesim twins`); null: the defaults."""
     instance_type: str = "ml.g4dn.2xlarge"
     """A row of the catalog, built in or of your own (`instance_types`)."""
     instances: Instances = Instances()

@@ -1,5 +1,7 @@
 """Loads a scenario: the file, what `--set` changes in it, and three passes of checks.
 
+Under what the file says lie the settings of the twin it names (:mod:`mmesim.scenario.twins`).
+
 1. *shape*: names, types, units, ranges (:mod:`mmesim.scenario.schema`);
 2. *references*: what is named exists (:mod:`mmesim.scenario.references`);
 3. *sense*: what was written can work (:mod:`mmesim.scenario.sense`).
@@ -20,6 +22,7 @@ from mmesim.packaged import packaged_dir
 from mmesim.scenario import references, sense
 from mmesim.scenario.overrides import apply_overrides, find
 from mmesim.scenario.schema import Scenario
+from mmesim.scenario.twins import with_twin
 from mmesim.yamldoc import Document, in_file_order, load_document, validate
 
 
@@ -29,7 +32,7 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
     Raises InputError with everything that is wrong with it: file, line, setting, what was possible, what to do.
     """
     path = scenario_file(name_or_path)
-    document = apply_overrides(load_document(path), overrides)
+    document = with_twin(apply_overrides(load_document(path), overrides))
     document.data.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem).lstrip("._-")[:100] or "scenario")
     scenario = _shaped(document, path)
     if problems := _problems(scenario):
