@@ -41,9 +41,8 @@ app = typer.Typer(
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
 COMMANDS = {"run": run.run, "compare": compare.compare, "report": results.report, "init": scenarios.init,
-            "schema": scenarios.schema,
-            "policies": policies.policies, "check-policy": policies.check_policy, "twins": twins.twins, "catalog": system.catalog,
-            "doctor": system.doctor}
+            "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
+            "check-policy": policies.check_policy, "catalog": system.catalog, "doctor": system.doctor}
 for _name, _command in COMMANDS.items():
     app.command(_name)(ended(_command))
 
@@ -59,7 +58,8 @@ for _name, _command in PROFILE_COMMANDS.items():
 app.add_typer(profile_app, name="profile")
 
 trace_app = typer.Typer(no_args_is_help=True, help="Request traces: import, describe, fit a synthetic workload.")
-TRACE_COMMANDS = {"import": trace_import.trace_import, "describe": trace_describe.trace_describe}
+TRACE_COMMANDS = {"import": trace_import.trace_import, "describe": trace_describe.trace_describe,
+                  "fit": trace_fit.trace_fit}
 for _name, _command in TRACE_COMMANDS.items():
     trace_app.command(_name)(ended(_command))
 app.add_typer(trace_app, name="trace")
