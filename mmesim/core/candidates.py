@@ -36,7 +36,8 @@ class Candidates(Sequence[Candidate]):
 
     def __init__(self, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
                  size_bytes: NDArray[np.int64], last_use_ns: NDArray[np.int64], uses: NDArray[np.int64],
-                 rate_rps: NDArray[np.float64], since_ns: NDArray[np.int64], reload_s: NDArray[np.float64]) -> None:
+                 rate_rps: NDArray[np.float64], since_ns: NDArray[np.int64], reload_s: NDArray[np.float64],
+                 capacity_bytes: int = 0) -> None:
         self.instance = instance
         self.specs = specs
         self.model = model
@@ -46,6 +47,8 @@ class Candidates(Sequence[Candidate]):
         self.rate_rps = rate_rps
         self.since_ns = since_ns
         self.reload_s = reload_s
+        self.capacity_bytes = capacity_bytes
+        """Of the memory or disk that they fill, others included; 0: not known."""
         self.told: dict[str, NDArray[np.generic]] = {}
 
     def tell(self, **columns: NDArray[np.generic]) -> None:

@@ -20,6 +20,7 @@ from mmesim.core.candidates import Candidate, Candidates
 from mmesim.core.decisions import ROWS, EvictionDecision
 from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import InstanceState
+from mmesim.core.ledger import Ledger
 from mmesim.core.lifecycle import Residency
 from mmesim.core.policy import REFUSE, EvictionPolicy, WrongAnswer
 from mmesim.core.rates import RATE_PER_COUNT, rates_rps
@@ -59,13 +60,14 @@ class CopyCandidates(Candidates):
     """Candidates read from the residency table, column by column as a policy asks for them."""
 
     def __init__(self, table: ResidencyTable, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
-                 accounts: dict[object, int], since: str, reload_s: Sequence[float], now_ns: int) -> None:
+                 ledger: Ledger, since: str, reload_s: Sequence[float], now_ns: int) -> None:
         self.instance = instance
         self.specs = specs
         self.model = model
         self._copy = table.copy
         self._rows = model + instance * table.n_models
-        self._accounts = accounts
+        self._accounts = ledger.accounts
+        self.capacity_bytes = ledger.capacity_bytes
         self._since = since
         self._reload_s = reload_s
         self._now_ns = now_ns
@@ -210,7 +212,7 @@ class Memory:
         idle = self.endpoint.table.copy.outstanding[rows] == 0
         models = models[idle & self.endpoint.evictable[models]] if self.endpoint.has_pinned else models[idle]
         return CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models,
-                              instance.memory.accounts, "ready_since_ns", self._reload_memory_s, now_ns)
+                              instance.memory, "ready_since_ns", self._reload_memory_s, now_ns)
 
     def _prospect(self, instance: InstanceState) -> Room:
         """Not enough can leave now: watch what is READY, and WAIT while anything may still leave."""
@@ -309,7 +311,7 @@ class Memory:
         at_rest = (states == Residency.ON_DISK) | (states == Residency.FAILED)
         models = models[at_rest & self.endpoint.evictable[models]]
         models = models[[model not in instance.cold for model in models.tolist()]] if len(models) else models
-        return CopyCandidates(table, instance.index, self.endpoint.specs, models, instance.disk.accounts,
+        return CopyCandidates(table, instance.index, self.endpoint.specs, models, instance.disk,
                               "extracted_ns", self._reload_disk_s, now_ns)
 
     def delete(self, instance: InstanceState, model: int, reason: str, now_ns: int) -> None:
