@@ -20,6 +20,7 @@ from mmesim.cli import (
     scenarios,
     system,
     trace_describe,
+    trace_fit,
     trace_import,
     twins,
 )
