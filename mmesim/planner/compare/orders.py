@@ -37,7 +37,7 @@ class Order:
     """True: the bound of the requests, no run."""
 
     def load(self) -> Any:
-        """The stored cell (a `Cell`, or a bound's numbers, empty where there is no bound); None when it is not there."""
+        """The stored cell (a `Cell`, or a bound's numbers, which are none where there is no bound); None: not there."""
         return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
 
 

@@ -66,7 +66,7 @@ def compare(plan: Plan, steps: Steps, say: Callable[[str], None]) -> Comparison:
     started_s = time.perf_counter()
     known = _stored(plan, plan.numbers(plan.seeds))
     if known:
-        say(f"{known} runs are stored already")
+        say(f"{known} of {plan.seeds * len(plan.contenders)} runs are stored already")
     seeds, confidence = _measured(plan, steps)
     of_curve = points(plan.contenders, plan.memory, seeds, plan.cells) if plan.memory else []
     carry_out([order for point in of_curve for order in point.orders], plan.processes, "memory", steps)

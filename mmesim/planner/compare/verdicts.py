@@ -139,6 +139,7 @@ def _size(claim: Claim) -> str:
     scale, unit = _unit(claim)
     low, middle, high = (value * scale for value in (low, middle, high))
     digits = _digits(middle, high - low)
+    low, middle, high = (round(value, digits) + 0.0 for value in (low, middle, high))  # no -0
     return f"{middle:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

@@ -1,0 +1,214 @@
+"""Whole comparisons of a small scenario: common random numbers, stored cells, bound, curve, files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from compare_parts import tiny
+
+from mmesim.errors import InputError
+from mmesim.planner.compare import orders
+from mmesim.planner.compare.cells import Cell, cell_of
+from mmesim.planner.compare.orders import order_of, with_memory
+from mmesim.planner.compare.run import Plan, compare, finished
+from mmesim.planner.compare.variants import contenders
+from mmesim.results.comparison_files import as_json, check_folder, in_place, load, save
+from mmesim.results.output import OutputWriter
+from mmesim.scenario.build import build
+from mmesim.scenario.load import load_scenario
+from mmesim.sim.run import simulate
+
+GPU = "endpoint.eviction.gpu"
+
+
+@contextmanager
+def quietly(what: str, total: int) -> Iterator[None]:
+    yield None
+
+
+def plan(folder: Path, *values: str, seeds: int = 3, more: str = "", **options: object) -> Plan:
+    chosen = contenders(tiny(folder, more), vary=[f"{GPU}={','.join(values)}"])
+    return Plan(chosen, seeds, folder / "out" / ".cells", processes=1, **options)  # type: ignore[arg-type]
+
+
+def compared(wanted: Plan) -> tuple:
+    told: list[str] = []
+    return compare(wanted, quietly, told.append), told
+
+
+def requests_of(folder: Path, *overrides: str) -> pd.DataFrame:
+    """Every request of a run, by number."""
+    out = OutputWriter(folder / "run")
+    simulate(build(load_scenario(tiny(folder), ["output.requests=true", *overrides])), out=out)
+    rows = pd.read_parquet(out.path("requests.parquet")).sort_values(["serial", "attempt"], ignore_index=True)
+    out.discard()
+    return rows
+
+
+def test_all_variants_of_a_seed_get_the_same_requests(tmp_path: Path) -> None:
+    lru = requests_of(tmp_path)
+    same = ["serial", "model", "issued_ns", "items"]
+    for change in (f"{GPU}=lfu", "endpoint.instances=2", "endpoint.routing=random", "endpoint.prewarm=pinned"):
+        other = requests_of(tmp_path, change)
+        both = min(len(lru), len(other))  # those in flight at the end have no row
+        shared = set(lru["serial"]) & set(other["serial"])
+        assert len(shared) > 0.98 * both
+        left, right = (rows[rows["serial"].isin(shared)][same].reset_index(drop=True) for rows in (lru, other))
+        pd.testing.assert_frame_equal(left.astype({"model": str}), right.astype({"model": str}))
+    assert not lru["latency_ns"].equals(requests_of(tmp_path, f"{GPU}=lfu")["latency_ns"])
+
+
+def test_warm_requests_are_served_alike_under_every_policy(tmp_path: Path) -> None:
+    """Service draws belong to the request: alone on a warm copy it takes the same time whatever the policy is."""
+    law = 'models.0.service_law={law: lognormal, cv: 0.5}'
+    lru, lfu = (requests_of(tmp_path, law, f"{GPU}={name}").set_index("serial") for name in ("lru", "lfu"))
+    warm = lru.add_suffix("_a").join(lfu.add_suffix("_b"), how="inner")
+    warm = warm[(warm["tier_a"] == "gpu") & (warm["tier_b"] == "gpu")
+                & (warm["queue_ns_a"] + warm["queue_ns_b"] + warm["contention_ns_a"] + warm["contention_ns_b"] == 0)]
+    assert len(warm) > 500 and warm["compute_ns_a"].nunique() > 400
+    assert (warm["compute_ns_a"] == warm["compute_ns_b"]).mean() > 0.99
+
+
+def test_the_same_policy_under_another_name_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    wanted = plan(tmp_path, "lru", "mine.py:Mine", "mine.py:Worst")
+    comparison, _ = compared(wanted)
+    mine = next(variant for variant in comparison.variants if variant.name == "Mine")
+    assert all(found.low == found.high == 0 for found in mine.differences.values())
+    assert "Mine and lru have the same p99 latency with every seed" in comparison.verdicts
+    worst = next(variant for variant in comparison.variants if variant.name == "Worst")
+    assert worst.differences["cache.hit_ratio"].high < -0.05 and worst.relative["residency.loads"].low > 0.5
+
+
+def test_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
+    comparison, _ = compared(plan(tmp_path, "lru", "lfu", more="objective: {p99_ms: 3000}"))
+    for seed in (3, 4, 5):
+        run = simulate(build(load_scenario(str(tmp_path / "tiny.yaml"), [f"seed={seed}", f"{GPU}=lfu"])))
+        cells = comparison.cells
+        row = cells[(cells["variant"] == "lfu") & (cells["seed"] == seed)].iloc[0]
+        assert row["cache.hit_ratio"] == run.summary["cache"]["hit_ratio"]
+        assert row["latency.all.p99"] == run.summary["latency"]["all"]["p99"]
+        assert row["slo_attainment"] == run.summary["objective"]["targets"]["p99_ms"]["attainment"]
+        lanes = run.lanes[(run.lanes["load_ns"] >= 30e9) & (run.lanes["ready_ns"] >= 0)]
+        assert row["load_s"] == pytest.approx((lanes["ready_ns"] - lanes["load_ns"]).sum() / 1e9)
+        assert row["residency.loads"] == run.summary["residency"]["loads"]
+    assert comparison.variants[0].values["cache.hit_ratio"].mean == pytest.approx(
+        comparison.cells[comparison.cells["variant"] == "lru"]["cache.hit_ratio"].mean())
+    models, series = comparison.models, comparison.series
+    assert list(models.columns) == ["variant", "model", "invocations", "hit_ratio", "mean_ms", "p99_ms", "cold_starts",
+                                    "loads"] and len(models) == 2 * 56
+    assert list(series.columns) == ["variant", "t_s", "interval_s", "invocations", "hit_ratio", "loads", "unloads",
+                                    "instances", "p99_ms"]
+    assert comparison.ranked_by == "latency.all.p99" and comparison.variants[0].met_objective is True
+
+
+def test_no_variant_passes_the_bound(tmp_path: Path) -> None:
+    comparison, _ = compared(plan(tmp_path, "lru", "lfu"))
+    assert comparison.bound is not None
+    for variant in comparison.variants:
+        assert set(variant.regret) == {"cache.hit_ratio", "residency.loads", "load_s"}
+        assert variant.regret["cache.hit_ratio"].mean > 0 and variant.regret["residency.loads"].mean > 0
+
+
+def test_what_is_stored_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, told = compared(plan(tmp_path, "lru", "lfu"))
+    assert not told
+    more = plan(tmp_path, "lru", "lfu", seeds=4)
+    runs: list[int] = []
+    monkeypatch.setattr(orders, "simulate", lambda built: runs.append(built.seed) or simulate(built))
+    second, told = compared(more)
+    assert runs == [6, 6] and told == ["6 of 8 runs are stored already"]
+    assert [one.values["cache.hit_ratio"].n for one in second.variants] == [4, 4]
+    again, _ = compared(plan(tmp_path, "lru", "lfu"))
+    assert runs == [6, 6]
+    ours, theirs = ({**as_json(one), "timing": None} for one in (first, again))
+    assert ours == theirs
+
+
+def test_an_edited_policy_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared(plan(tmp_path, "lru", "mine.py:Mine", seeds=1))
+    text = (tmp_path / "mine.py").read_text()
+    runs: list[int] = []
+    monkeypatch.setattr(orders, "simulate", lambda built: runs.append(built.seed) or simulate(built))
+    chosen = contenders(str(tmp_path / "tiny.yaml"), vary=[f"{GPU}=lru,mine.py:Mine"])
+    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", processes=1))
+    assert runs == []
+    (tmp_path / "mine.py").write_text(text.replace("np.maximum(candidates.last_use_ns, candidates.since_ns)", "candidates.uses"))
+    chosen = contenders(str(tmp_path / "tiny.yaml"), vary=[f"{GPU}=lru,mine.py:Mine"])
+    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", processes=1))
+    assert runs == [3]
+
+
+@pytest.mark.parametrize(("policy", "told"), [
+    ("Raises", r"Raises.victims raised KeyError: 'oh' \(variant 'Raises', seed 3\)"),
+    ("Wrong", r"named model \d+, which is not a candidate .*\(variant 'Wrong', seed 3\)"),
+    ("Loops", r"Loops.victims does not come back: .*\(variant 'Loops', seed 3\)")])
+def test_a_policy_that_misbehaves_is_named_and_the_rest_stays(tmp_path: Path, policy: str, told: str,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmesim.sim.blame.DECISION_LIMIT_S", 0.3)
+    wanted = plan(tmp_path, "lru", f"mine.py:{policy}", seeds=1)
+    with pytest.raises(InputError, match=told):
+        compared(wanted)
+    assert order_of(wanted.contenders[0], 3, wanted.cells).load() is not None
+    assert finished(wanted) is None, "no seed is complete"
+
+
+def test_a_cell_survives_its_file_and_half_a_file_is_none(tmp_path: Path) -> None:
+    found = cell_of(simulate(build(load_scenario(tiny(tmp_path)))))
+    found.save(tmp_path / "cell.npz")
+    again = Cell.load(tmp_path / "cell.npz")
+    assert again is not None and again.values == found.values and (again.sketch == found.sketch).all()
+    assert all((again.models[name] == column).all() or np.isnan(column).any() for name, column in found.models.items())
+    whole = (tmp_path / "cell.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[:len(whole) // 2])
+    assert Cell.load(tmp_path / "half.npz") is None and Cell.load(tmp_path / "none.npz") is None
+
+
+def test_the_curve_scales_memory_and_nothing_else(tmp_path: Path) -> None:
+    built = build(load_scenario(tiny(tmp_path)))
+    half = with_memory(built, 0.5)
+    instance = built.endpoint.instance
+    assert half.endpoint.instance == replace(instance, gpu_bytes=round(instance.gpu_bytes / 2))
+    assert replace(half, endpoint=built.endpoint) == built
+    comparison, _ = compared(plan(tmp_path, "lru", "lfu", memory=(0.5, 1.0, 2.0)))
+    curve = comparison.curve
+    assert sorted(set(curve["variant"])) == ["bound", "lfu", "lru"] and len(curve) == 9
+    lru = curve[curve["variant"] == "lru"]["hit_ratio"].tolist()
+    assert lru == sorted(lru) and lru[0] < lru[1] - 0.05
+    assert lru[1] == pytest.approx(comparison.variants[0].values["cache.hit_ratio"].mean), "100 % is the comparison"
+    best = curve[curve["variant"] == "bound"]["hit_ratio"].tolist()
+    assert all(ours <= bound for ours, bound in zip(lru, best, strict=True))
+
+
+def test_seeds_are_added_until_decided(tmp_path: Path) -> None:
+    sure, _ = compared(plan(tmp_path, "lru", "mine.py:Mine", seeds=30, until_decided=True))
+    assert len(sure.seeds) == 3, "equal in every run: nothing to find out"
+    wanted = plan(tmp_path, "lru", "lfu", seeds=5, until_decided=True, rank_by="cache.hit_ratio")
+    found, _ = compared(wanted)
+    assert len(found.seeds) in (3, 4, 5) and any("hit ratio" in said for said in found.verdicts)
+
+
+def test_a_saved_comparison_is_the_same(tmp_path: Path) -> None:
+    for seeds in (1, 2):
+        comparison, _ = compared(plan(tmp_path, "lru", "lfu", seeds=seeds, memory=(1.0,)))
+        with in_place(tmp_path / "out") as scratch:
+            save(comparison, scratch)
+        again = load(tmp_path / "out")
+        assert as_json(again) == as_json(comparison)
+        assert again.variants[1].values == comparison.variants[1].values
+        assert all((a.sketch == b.sketch).all() for a, b in zip(again.variants, comparison.variants, strict=True))
+        for name in ("cells", "models", "series", "curve"):
+            pd.testing.assert_frame_equal(getattr(again, name), getattr(comparison, name))
+    assert (tmp_path / "out" / ".cells").is_dir(), "the cells stay"
+    check_folder(tmp_path / "out")
+
+
+def test_a_folder_with_other_things_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(InputError, match="not a comparison"):
+        check_folder(tmp_path)
