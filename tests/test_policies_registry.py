@@ -59,6 +59,11 @@ class Router(RoutingPolicy):
     def score(self, copy, now_ns):
         return 0
 
+@dataclass
+class Old(RoutingPolicy):
+    def score(self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns):
+        return 0
+
 class Other:
     pass
 '''
@@ -237,3 +242,10 @@ def test_the_registry_imports_neither_policies_nor_numba() -> None:
                              "m.startswith('mmesim.policies')])"], capture_output=True, text=True, check=True,
                             cwd=HERE.parent).stdout.split("\n")
     assert loaded[:2] == ["[]", "[]"]
+
+
+def test_a_method_that_cannot_be_called_as_it_is(folder: Path) -> None:
+    with pytest.raises(PolicyError) as caught:
+        find("routing", "mine:Old", folder)
+    taken = "self, outstanding, instance_outstanding, last_use_ns, uses, draw, now_ns"
+    assert caught.value.message == f"Old.score takes ({taken}); it is called with (self, copy, now_ns)"

@@ -3,10 +3,12 @@
 The very method of the user's class is compiled; `self` becomes a constant record of the policy's numeric dataclass
 fields. A method that wants more than that (`self.rng`, a dict, another method) stays Python, and the kernel comes back
 to ask. Machine code cannot raise: where the method would, it answers `RAISED`, and the kernel comes back to ask too.
+Nor can it be stopped: a method that may loop for ever stays Python.
 """
 
 from __future__ import annotations
 
+import dis
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -112,8 +114,18 @@ def _self(numbers: Parameters) -> Any:
     return namedtuple("parameters", [name for name, _, _ in numbers])(*(value for _, _, value in numbers))
 
 
+def may_not_end(method: Callable[..., int]) -> bool:
+    """Whether it has a `while` loop: a jump backwards to something else than the next item of a `for`."""
+    code = list(dis.get_instructions(method))
+    items = {one.offset for one in code if one.opname == "FOR_ITER"}
+    return any(one.argval < one.offset and one.argval not in items for one in code
+               if one.opcode in dis.hasjrel or one.opcode in dis.hasjabs)
+
+
 def _compiled(ask: Callable[..., int], method: Any, n: int) -> Any:
     """The C function, or None. A method that returns something else than an integer would be cut off: stays Python."""
+    if may_not_end(method.py_func):
+        return None
     try:
         code = numba.cfunc(types.int64(*[types.int64] * n))(ask)
     except Exception:  # numba answers what it cannot compile with many kinds of errors

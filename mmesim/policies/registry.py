@@ -120,9 +120,24 @@ def _checked(kind: str, cls: type) -> type[Policy]:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise PolicyError(f"{cls.__name__} does not define {', '.join(missing)}", "docs/policies.md shows each method")
+    if told := unlike(kind, cls):
+        raise PolicyError(told, "docs/policies.md shows each method")
     if "__dataclass_fields__" not in vars(cls):
         raise PolicyError(f"{cls.__name__} is not a dataclass", "write @dataclass above the class")
     return cls
+
+
+def unlike(kind: str, cls: type) -> str:
+    """Which method of a policy cannot be called as its base class says, in words; empty when all can."""
+    for name in sorted(getattr(BASES[kind], "__abstractmethods__", ())):
+        wanted = list(inspect.signature(getattr(BASES[kind], name)).parameters)
+        found = inspect.signature(getattr(cls, name))
+        try:
+            found.bind(*wanted)
+        except TypeError:
+            return (f"{cls.__name__}.{name} takes ({', '.join(found.parameters)}); "
+                    f"it is called with ({', '.join(wanted)})")
+    return ""
 
 
 def _summary(cls: type) -> str:

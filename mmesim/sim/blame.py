@@ -2,14 +2,14 @@
 
 So is a decision that never ends. A timer of processor time looks at the stack now and then: a call of the user's own
 that was there at the last look too, the same frame, has lasted as long. That costs a decision nothing; a machine that
-is busy elsewhere does not count, and neither does a policy that decides often. Compiled policies are out of its reach.
+is busy elsewhere does not count, and neither does a policy that decides often. Compiled policies are out of its reach,
+and so policies with a `while` loop are not compiled (:mod:`mmesim.dataplane.policy`).
 """
 
 from __future__ import annotations
 
 import inspect
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def policies_to_blame(policies: Policies) -> Iterator[None]:
     """Raises InputError with file and line of the policy for what a policy of the user's own raises."""
     own = [type(policy) for policy in _each(policies) if not type(policy).__module__.startswith("mmesim.")]
     try:
-        with _compiled_ones_heard(own), _endless_ones_stopped(own):
+        with _endless_ones_stopped(own):
             yield
     except InputError:
         raise
@@ -42,30 +42,6 @@ def policies_to_blame(policies: Policies) -> Iterator[None]:
         if problem := _problem(error, own):
             raise InputError(problem) from error
         raise
-
-
-@contextmanager
-def _compiled_ones_heard(own: Sequence[type[Policy]]) -> Iterator[None]:
-    """Compiled code cannot raise: numba hands its exceptions to the hook and goes on with an answer of 0. The first one
-    ends the run as Ctrl-C does, and is raised here."""
-    raised: list[BaseException] = []
-    before = sys.unraisablehook
-
-    def heard(event: sys.UnraisableHookArgs) -> None:
-        if isinstance(event.exc_value, Exception) and _problem(event.exc_value, own):
-            if not raised:
-                signal.raise_signal(signal.SIGINT)
-            raised.append(event.exc_value)
-        else:
-            before(event)
-
-    sys.unraisablehook = heard
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-    if raised:
-        raise raised[0]
 
 
 class Endless(Exception):

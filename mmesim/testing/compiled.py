@@ -35,6 +35,10 @@ def _why(cls: type[Policy], method: str, me: Any, example: tuple[Any, ...]) -> s
     """The telling line of numba's message."""
     import numba
 
+    from mmesim.dataplane.policy import may_not_end
+
+    if may_not_end(getattr(cls, method)):
+        return "it has a while loop, and machine code that does not end cannot be stopped; write for … in range(…)"
     try:
         numba.njit(getattr(cls, method))(me, *example)
     except Exception as error:

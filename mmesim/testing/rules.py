@@ -18,7 +18,7 @@ from typing import Any
 
 from mmesim.core.policy import Policy
 from mmesim.core.streams import stream
-from mmesim.policies.registry import BASES, kind_of, parameters
+from mmesim.policies.registry import BASES, kind_of, parameters, unlike
 from mmesim.testing.compiled import NotCompilable, compiled
 from mmesim.testing.elsewhere import fingerprint, fingerprint_elsewhere
 from mmesim.testing.report import Status
@@ -79,6 +79,8 @@ def is_policy(cls: type, kind: str | None) -> str:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise Verdict(Status.FAIL, f"does not define {', '.join(missing)}")
+    if told := unlike(found, cls):
+        raise Verdict(Status.FAIL, told)
     return found
 
 
