@@ -116,7 +116,7 @@ class _Case:
         s3_s = self.load_s + self.fetch_s
         late = delayed.late_hits(*world) / n
         return RequestBound(
-            hit_ratio=delayed.prompt_hits(*world) / n if self.keeps_on_disk else late, late_hit_ratio=late,
+            hit_ratio=min(late, delayed.prompt_hits(*world) / n) if self.keeps_on_disk else late, late_hit_ratio=late,
             foreseen_hit_ratio=delayed.foreseen_hits(*world) / n,
             loads=delayed.load_cost(*world, self.wait_s, one, one),
             prompt_loads=delayed.load_cost(*world, 0.0 * one, one, one),
