@@ -48,7 +48,7 @@ def test_loads_in_no_time_are_pfoo(models: list[int], seed: int) -> None:
     delayed, none, fits = Delayed(requests, np.zeros(requests.n_models)), np.zeros(requests.n_models), size <= capacity
     value = np.random.default_rng(seed).uniform(0.5, 2.0, requests.n_models)
     counted = requests.model[requests.first:]
-    saved = value[counted].sum() - delayed.load_cost(size, capacity, fits, none, value, value)
+    saved = value[counted].sum() - delayed.load_cost(size, capacity, fits, none, value)
     assert saved == pytest.approx(pfoo_upper(requests, size, capacity, value), rel=1e-6, abs=1e-6)
     assert delayed.prompt_hits(size, capacity, fits) >= pfoo_upper(requests, size, capacity) - 1e-6
 
@@ -93,8 +93,8 @@ def test_no_schedule_passes(models: list[int], seed: int) -> None:
     delayed, one, fits = Delayed(requests, load_s), np.ones(requests.n_models), size <= capacity
     prompt, late = delayed.prompt_hits(size, capacity, fits), delayed.late_hits(size, capacity, fits)
     foreseen = delayed.foreseen_hits(size, capacity, fits)
-    loads = delayed.load_cost(size, capacity, fits, 0 * one, one, one)
-    fewer = delayed.load_cost(size, capacity, fits, 2 * one, one, one)
+    loads = delayed.load_cost(size, capacity, fits, 0 * one, one)
+    fewer = delayed.load_cost(size, capacity, fits, 2 * one, one)
     order, _ = requests.rows
     for kept in _kept(requests, size, capacity):
         hits = requests.counted - _misses(requests, load_s, kept)
@@ -108,7 +108,7 @@ def test_waiting_shares_loads() -> None:
     1 s, loads are needed for the same four requests still; for 2 s, one load of each model serves both."""
     requests, one = requests_of("abab"), np.ones(2)
     delayed = Delayed(requests, np.zeros(2))
-    costs = [delayed.load_cost(one, 1.0, one > 0, wait * one, one, one) for wait in (0.0, 1.0, 2.0)]
+    costs = [delayed.load_cost(one, 1.0, one > 0, wait * one, one) for wait in (0.0, 1.0, 2.0)]
     assert costs[0] == pytest.approx(2.5)
     assert costs[2] == 2
     assert costs[2] <= costs[1] <= costs[0]
@@ -191,6 +191,22 @@ def test_pool_is_the_most_there_can_be(tmp_path: Path) -> None:
     scaling = "endpoint.autoscaling=[{use: scheduled, actions: [{at: 1m, max: 7}]}]"
     for pooled, overrides in ((3, ["endpoint.instances=3"]), (2, [some]), (7, [some, scaling])):
         assert _bound(scenario(tmp_path, 1, "lru", *overrides)).instances == pooled
+
+
+def test_fetches_count_once_if_files_stay(tmp_path: Path) -> None:
+    """With files kept on the disk each model asked for is fetched once; without, at every load."""
+    kept = scenario(tmp_path, 4)
+    bound, built = _bound(kept), build(kept)
+    fetch_s = np.array([model.spec.reload_s3_s - model.spec.reload_disk_s for model in built.models])
+    assert built.arrivals is not None
+    asked: set[int] = set()
+    while (chunk := built.arrivals.next_chunk()) is not None:
+        asked |= set(chunk.model.tolist())
+    assert bound.return_s - bound.load_s == pytest.approx(fetch_s[sorted(asked)].sum())
+    deleted = _bound(scenario(tmp_path, 4, "lru", "endpoint.server.keep_on_disk=false"))
+    assert deleted.load_s == pytest.approx(bound.load_s)
+    assert deleted.return_s > bound.return_s
+    assert deleted.hit_ratio == deleted.late_hit_ratio == bound.late_hit_ratio
 
 
 def test_every_request_of_a_model_that_cannot_load_is_a_miss(tmp_path: Path) -> None:

@@ -56,9 +56,8 @@ class Delayed:
                                   _share(size, capacity * self._span(clock), fits))) for clock in CLOCKS)
         return self.requests.counted - misses
 
-    def load_cost(self, size: Floats, capacity: float, fits: NDArray[np.bool_], wait_s: Floats, cost: Floats,
-                  first_cost: Floats) -> float:
-        """Loads cost at least so much: `first_cost` each model's first, `cost` the others."""
+    def load_cost(self, size: Floats, capacity: float, fits: NDArray[np.bool_], wait_s: Floats, cost: Floats) -> float:
+        """Loads that begin at a counted request cost at least so much; `cost` is per model."""
         from mmesim.planner.bounds.kernels import load_cost
 
         order, begins, t_s, counts = self._rows
@@ -66,7 +65,7 @@ class Delayed:
         held = np.searchsorted(self.requests.t_s, held_s, side="right") - 1
         return max(peak(partial(load_cost, begins, counts, t_s, self._clock(clock, order, t_s),
                                 self._clock(clock, np.maximum(held, order), held_s), wait_s,
-                                _share(size, capacity * self._span(clock), fits), first_cost, cost))
+                                _share(size, capacity * self._span(clock), fits), cost))
                    for clock in CLOCKS)
 
     def _clock(self, clock: str, position: Ints, t_s: Floats) -> Floats:

@@ -199,7 +199,7 @@ def late_misses(begins: Ints, counts: Ints, t_s: Floats, since_s: float, load_s:
 
 @njit(cache=True, error_model="numpy")
 def load_cost(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, taken: Floats, wait_s: Floats, share: Floats,
-              first_cost: Floats, cost: Floats, price: float) -> tuple[float, float]:
+              cost: Floats, price: float) -> tuple[float, float]:
     """(least cost of loads + price * memory, memory then) where every request needs a copy, at once or `wait_s` later.
 
     A load serves the requests of the next `wait_s` without memory; ``taken[i]`` is the clock when it must have it if
@@ -220,7 +220,7 @@ def load_cost(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, taken: Flo
             after = max(after, i + 1)
             while after < n and t_s[base + after] <= t_s[row] + wait_s[m]:
                 after += 1
-            value = absent[i] + ((first_cost[m] if i == 0 else cost[m]) if i >= measured else 0.0)
+            value = absent[i] + (cost[m] if i >= measured else 0.0)
             if value < absent[after]:
                 absent[after], absent_use[after] = value, absent_use[i]
             if present[i] < absent[i + 1]:

@@ -78,6 +78,14 @@ class Requests:
         return float(self.t_s[-1] - self.since_s) if self.counted else 0.0
 
     @property
+    def is_first(self) -> NDArray[np.bool_]:
+        """Which of the counted requests is its model's first of all."""
+        order, begins = self.rows
+        is_first = np.zeros(len(order), bool)
+        is_first[order[begins[:-1][begins[:-1] < begins[1:]]]] = True
+        return is_first[self.first:]
+
+    @property
     def next_use(self) -> Ints:
         """Position of the next request of the same model; beyond the end: none."""
         order, begins = self.rows

@@ -104,6 +104,7 @@ class _Case:
         self.base_bytes = min(models[m].framework_base_bytes for m in np.unique(self.requests.model).tolist())
         self.loads_at_all = np.array([not model.fails_to_load for model in build.models], bool)
         self.delayed = Delayed(self.requests, _fastest_s(build, self.load_s))
+        self.first_fetches_s = float(self.fetch_s[requests.model[requests.first:]][requests.is_first].sum())
         patience_s = build.scenario.endpoint.server.invocation_timeout
         self.wait_s = np.maximum(0.0, patience_s - self.delayed.load_s)
 
@@ -113,15 +114,15 @@ class _Case:
         room = max(0, memory_bytes - self.base_bytes)
         world = self.size, float(room * self.instances), (self.size <= room) & self.loads_at_all
         n, delayed, one = self.requests.counted, self.delayed, np.ones(len(self.size))
-        s3_s = self.load_s + self.fetch_s
+        load_s = delayed.load_cost(*world, self.wait_s, self.load_s)
+        return_s = load_s + self.first_fetches_s if self.keeps_on_disk else \
+            delayed.load_cost(*world, self.wait_s, self.load_s + self.fetch_s)
         late = delayed.late_hits(*world) / n
         return RequestBound(
             hit_ratio=min(late, delayed.prompt_hits(*world) / n) if self.keeps_on_disk else late, late_hit_ratio=late,
             foreseen_hit_ratio=delayed.foreseen_hits(*world) / n,
-            loads=delayed.load_cost(*world, self.wait_s, one, one),
-            prompt_loads=delayed.load_cost(*world, 0.0 * one, one, one),
-            load_s=delayed.load_cost(*world, self.wait_s, self.load_s, self.load_s),
-            return_s=delayed.load_cost(*world, self.wait_s, self.load_s if self.keeps_on_disk else s3_s, s3_s),
+            loads=delayed.load_cost(*world, self.wait_s, one), prompt_loads=delayed.load_cost(*world, 0.0 * one, one),
+            load_s=load_s, return_s=return_s,
             requests=n, memory_bytes=memory_bytes, instances=self.instances, note=self.note)
 
 
