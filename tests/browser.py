@@ -176,6 +176,7 @@ class Page:
 
     def pdf(self, path: Path) -> None:
         """What a printer would get."""
+        self.media("print")
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True,
                                                     printBackground=True)["data"]))
 

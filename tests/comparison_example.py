@@ -1,8 +1,8 @@
 """A comparison as `mmesim compare` could give, made from random generators: for tests of what is drawn from it.
 
 The numbers hang together as real ones do: a variant that keeps the right models has more hits, and from those follow
-its latencies, loads and cold starts; all variants of a seed share that seed's luck, so differences are known better than
-levels.
+its latencies, loads and cold starts; all variants of a seed share that seed's luck, so differences are known better
+than levels.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def example(variants: int = 8, seeds: int = 5, models: int = 200, curve: bool = 
     best = Bound("offline optimum (PFOO-U)", {key: interval([value * (1 + 0.002 * x) for x in luck]) for key, value in (
         ("cache.hit_ratio", 0.945), ("residency.loads", 7800.0), ("load_s", 15200.0))},
         "One cache of the memory of all instances together, models loaded on demand only.")
-    ranked = "latency.all.p99" if "latency.all.p99" not in missing else "cache.hit_ratio"
+    ranked = "latency.all.p99" if "latency.all.p99" not in missing else metrics[0].key
     order = names[:1] + sorted(names[1:], key=lambda name: made[name].rows[0][ranked])
     base = made[names[0]]
     results = [_variant(name, made[name], base, keys, best if bounded else None) for name in order]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from html_pages import Checked
 from rich.console import Console
 from small_run import small_run
 
@@ -23,7 +23,6 @@ from mmesim.results.run import Run
 TITLES = ("Latency over time", "Distribution of latency", "How many are slower", "Where time goes, over time",
           "Requests and failures", "Hits and cold starts", "Loads and evictions", "Which models were on which instance",
           "Instances and their cost", "CPU use of each instance")
-VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 @pytest.fixture(scope="module")
@@ -39,33 +38,6 @@ def run(folder: Path) -> Run:
 @pytest.fixture(scope="module")
 def page(run: Run) -> str:
     return render_html(run)
-
-
-class Checked(HTMLParser):
-    """Every element is closed by its own end tag; collects ids and outside references."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.outside: list[str] = []
-        self.images = 0
-        self.feed(page)
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        self.images += ("role", "img") in attrs
-        self.outside += [value for name, value in attrs if name in ("src", "href", "xlink:href") and value
-                         and not value.startswith(("#", "data:"))]
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:

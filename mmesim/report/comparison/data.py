@@ -5,13 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mmesim.results.comparison import Comparison, Interval
+from mmesim.results.comparison_files import as_json
 from mmesim.results.summary import rounded
-
-PARTS = ("values", "differences", "relative", "regret")
-"""Of a variant: metric key -> interval."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ def downloads(comparison: Comparison) -> list[Download]:
     return [Download(f"{name}-variants.csv", "means, intervals and differences (CSV)",
                      _uri("text/csv", variants_csv(comparison))),
             Download(f"{name}-runs.csv", "every run (CSV)", _uri("text/csv", comparison.cells.to_csv(index=False))),
-            Download(f"{name}.json", "all of it (JSON)", _uri("application/json", as_json(comparison)))]
+            Download(f"{name}.json", "all of it (JSON)", _uri("application/json", whole_json(comparison)))]
 
 
 def _uri(kind: str, text: str) -> str:
@@ -52,24 +49,7 @@ def _ends(prefix: str, value: Interval | None) -> dict[str, float | None]:
     return {prefix + name: plain.get(name) for name in ("mean", "low", "high")}
 
 
-def as_json(comparison: Comparison) -> str:
-    """Everything but the tables of models and of time, which stand in the comparison's own folder."""
-    return json.dumps(rounded({
-        "name": comparison.name, "command": comparison.command, "confidence": comparison.confidence,
-        "seeds": list(comparison.seeds), "ranked_by": comparison.ranked_by, "verdicts": list(comparison.verdicts),
-        "metrics": [asdict(metric) for metric in comparison.metrics],
-        "variants": [{"name": each.name, "settings": _plain(each.settings), "met_objective": each.met_objective,
-                      **{part: _intervals(getattr(each, part)) for part in PARTS}}
-                     for each in comparison.variants],
-        "bound": comparison.bound and {"name": comparison.bound.name, "note": comparison.bound.note,
-                                       "values": _intervals(comparison.bound.values)},
-        "runs": comparison.cells.to_dict("records"), "curve": comparison.curve.to_dict("records")}), allow_nan=False)
-
-
-def _intervals(values: Any) -> dict[str, Any]:
-    return {key: asdict(value) for key, value in values.items()}
-
-
-def _plain(settings: Any) -> Any:
-    """Settings as JSON knows them."""
-    return json.loads(json.dumps(dict(settings), default=str))
+def whole_json(comparison: Comparison) -> str:
+    """Everything but the tables of models and of time, which are saved beside the page."""
+    tables = {name: rounded(getattr(comparison, name).to_dict("records")) for name in ("cells", "curve")}
+    return json.dumps({**as_json(comparison), **tables}, default=str, ensure_ascii=False, allow_nan=False)

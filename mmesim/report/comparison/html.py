@@ -48,6 +48,8 @@ def write_comparison_figures(comparison: Comparison, folder: Path,
     with theme.house_style(INK):
         for sheet in sheets(comparison):
             figure = sheet.draw(comparison, all_looks)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once: no format depends on those before it
             for kind in formats:
                 paths.append(folder / f"{sheet.file}.{kind}")
                 figure.savefig(paths[-1], dpi=DPI, facecolor=INK["surface"],
@@ -82,14 +84,14 @@ def sheets(comparison: Comparison) -> Iterator[Sheet]:
                     "logarithmic scales. Hits and cold starts add up to the left panel; marks on it are quantiles with "
                     f"their intervals. Failures have no latency.{grey}", lines.tails)
     if len(comparison.curve):
-        yield Sheet("memory-curve", "Hit ratio over memory", "What more memory would bring. How far right a curve must go "
-                    "to reach another's height is the memory the better policy saves. Bands are intervals."
+        yield Sheet("memory-curve", "Hit ratio over memory", "What more memory would bring. How far right a curve must "
+                    "go to reach another's height is the memory the better policy saves. Bands are intervals."
                     f"{grey}", lines.memory_curve)
     price = scatter.price_of(comparison)
     if price:
         title = f"p99 latency against {price.title.partition(' (')[0].partition(',')[0]}"
-        yield Sheet("trade-off", title, f"{price.why} Each variant is a cross of two intervals. The broad line joins those "
-                    f"that no other beats in both; where crosses overlap that may be luck.{grey}".strip(),
+        yield Sheet("trade-off", title, f"{price.why} Each variant is a cross of two intervals. The broad line joins "
+                    f"those that no other beats in both; where crosses overlap that may be luck.{grey}".strip(),
                     scatter.trade_off)
     if rows.cold_tiers(comparison):
         yield Sheet("cold-starts", "Cold starts by where the files were", "Requests of a run that waited for their "

@@ -1,7 +1,7 @@
 """Numbers with their intervals as text: one unit and one precision for a mean and both its ends.
 
-As many digits as the interval bears: one or two significant ones of its half width. With one seed there is no interval, and
-that is what stands in its place.
+As many digits as the interval bears: one or two significant ones of its half width. With one seed there is no interval,
+and that is what stands in its place.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Look:
 
     name: str
     short: str
-    """The name, with its middle left out when it is long."""
+    """The name as figures write it (`shorten`)."""
     colour: str
     """Name in the palette."""
     dash: tuple[float, ...]
@@ -71,11 +71,10 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 
 
 def shorten(name: str, most: int = NAME_LENGTH) -> str:
-    """The beginning and the end, which tell long names apart."""
-    if len(name) <= most:
-        return name
+    """For a figure: the beginning and the end, which tell long names apart. A dollar is one, not Matplotlib's maths."""
     tail = (most - 1) // 2
-    return f"{name[:most - 1 - tail]}…{name[len(name) - tail:]}"
+    text = name if len(name) <= most else f"{name[:most - 1 - tail]}…{name[len(name) - tail:]}"
+    return text.replace("$", r"\$")
 
 
 def others(all_looks: Sequence[Look]) -> int:

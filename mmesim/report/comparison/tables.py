@@ -20,6 +20,9 @@ REGRETS = {"cache.hit_ratio": ("hit ratio, short of the bound", "points"),
            "residency.loads": ("loads above the bound", "ratio"), "load_s": ("load time above the bound", "ratio")}
 """Bound key -> head of its column, unit of the distance."""
 
+MOST_NAMES = 6
+"""Variants named as meeting the objective, and as missing it; the table marks all."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -130,14 +133,17 @@ def _seeds(comparison: Comparison) -> str:
 
 
 def objective(comparison: Comparison) -> dict[str, Any]:
-    """The targets in words, and who meets them: {targets, met, missed}; empty without an objective."""
+    """The targets in words, and who meets them: {targets, kinds: {met, missed: (first names, how many more)}}; empty
+    without an objective."""
     targets = {name: value for name, value in (comparison.scenario.get("objective") or {}).items()
                if value is not None and name in TARGETS}
     if not targets:
         return {}
     words = [f"{TARGETS[name]} at most {target_value(name, float(value))}" for name, value in targets.items()]
-    return {"targets": words, "met": [each.name for each in comparison.variants if each.met_objective],
-            "missed": [each.name for each in comparison.variants if each.met_objective is False]}
+    kinds = {kind: [each.name for each in comparison.variants if each.met_objective is met]
+             for kind, met in (("met", True), ("missed", False))}
+    return {"targets": words, "kinds": {kind: (names[:MOST_NAMES], len(names) - MOST_NAMES)
+                                        for kind, names in kinds.items()}}
 
 
 def settings(variant: Variant) -> str:
