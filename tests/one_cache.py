@@ -5,12 +5,16 @@ A hit is then a READY copy on arrival, a miss a cold start, and the counts must 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.foresight import Future
+from mmesim.core.policy import ClairvoyantEviction, EvictionPolicy, parts
+from mmesim.core.streams import stream
 from mmesim.policies.registry import resolve
 from mmesim.scenario.build import Build, build
 from mmesim.scenario.load import load_scenario
@@ -61,11 +65,13 @@ class Requests:
         return Arrivals(t_ns, model, ones, np.full(len(model), WORK_ONE, np.int64))
 
 
-def one_cache(tmp_path, sizes: Sequence[int], capacity: int, requests: NDArray[np.int32], policy: str) -> Build:
+def one_cache(tmp_path: Path, sizes: Sequence[int], capacity: int, requests: NDArray[np.int32], policy: str,
+              **params: object) -> Build:
     """A run with one model per size, a GPU of this capacity, and these requests."""
     path = tmp_path / "one-cache.yaml"
     path.write_text(SCENARIO)
     small = build(load_scenario(str(path)))
+    policies = replace(small.policies, gpu_eviction=evicting(policy, params, requests, tmp_path))
     model = small.models[0]
     quick = replace(model.service, cpu_ns=0, cpu_per_item_ns=0, overhead_ns=0,
                     service_ns=np.ones_like(model.service.service_ns))
@@ -79,8 +85,19 @@ def one_cache(tmp_path, sizes: Sequence[int], capacity: int, requests: NDArray[n
         small, models=models, endpoint=replace(small.endpoint, instance=instance),
         instance_type=replace(small.instance_type, gpu_bytes=capacity),
         plane=replace(small.plane, services=tuple(m.service for m in models)),
-        policies=replace(small.policies, gpu_eviction=resolve("eviction", policy, {}, tmp_path)),
+        policies=policies,
         arrivals=Requests(requests), duration_ns=(len(requests) + 2) * GAP_NS)
+
+
+def evicting(policy: str, params: Mapping[str, object], requests: NDArray[np.int32], base_dir: Path) -> EvictionPolicy:
+    """The policy with its random stream, and with the future if it needs one."""
+    made = resolve("eviction", policy, params, base_dir)
+    assert isinstance(made, EvictionPolicy)
+    for inner in (made, *(inner for _, inner in parts(made))):
+        inner.rng = stream(0, "one cache", inner.name)
+        if isinstance(inner, ClairvoyantEviction):
+            inner.future = Future((np.arange(len(requests)) + 1) * GAP_NS, requests)
+    return made
 
 
 def hits(run_of: Build) -> int:

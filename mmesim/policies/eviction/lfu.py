@@ -23,4 +23,5 @@ class Lfu(EvictionPolicy):
 
     def victims(self, candidates: Candidates, need_bytes: int, now_ns: int) -> Iterable[Candidate]:
         """By requests since the load, then by last touch."""
-        return candidates.ordered(candidates.uses, np.maximum(candidates.last_use_ns, candidates.since_ns))
+        return candidates.ordered(uses=candidates.uses,
+                                  last_touch_ns=np.maximum(candidates.last_use_ns, candidates.since_ns))

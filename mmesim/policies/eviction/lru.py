@@ -24,4 +24,4 @@ class Lru(EvictionPolicy):
 
     def victims(self, candidates: Candidates, need_bytes: int, now_ns: int) -> Iterable[Candidate]:
         """By last touch."""
-        return candidates.ordered(np.maximum(candidates.last_use_ns, candidates.since_ns))
+        return candidates.ordered(last_touch_ns=np.maximum(candidates.last_use_ns, candidates.since_ns))
