@@ -103,6 +103,16 @@ def test_no_schedule_passes(models: list[int], seed: int) -> None:
     assert fewer <= loads + 1e-6
 
 
+def test_a_wait_can_beat_instant_loads() -> None:
+    """Room for one model, loads of 10 s: A is hit while it serves its first request, then B loads and is hit. PFOO-U
+    says 1.5; the bounds that know of waits allow for both hits."""
+    requests, one = requests_of("abab", [0, 1, 10.05, 22]), np.ones(2)
+    delayed = Delayed(requests, 10 * one)
+    assert pfoo_upper(requests, one, 1) == pytest.approx(1.5)
+    assert delayed.prompt_hits(one, 1.0, one > 0) == pytest.approx(2)
+    assert delayed.late_hits(one, 1.0, one > 0) == pytest.approx(2)
+
+
 def test_waiting_shares_loads() -> None:
     """a b a b, a second apart, room for one: at once, 4 loads less the 1.5 that PFOO-U saves; if requests may wait for
     1 s, loads are needed for the same four requests still; for 2 s, one load of each model serves both."""
