@@ -136,6 +136,15 @@ def test_an_s3_outage_hurts_who_was_never_asked_for(results: Path) -> None:
     assert bare.summary["requests"]["error_rate"] > 0.15
 
 
+def test_sessions_make_hits(results: Path) -> None:
+    run = example("genai-sessions", results)
+    alone = example("genai-sessions", results, "--set", "workload.sessions.repeat=0", "--set",
+                    "workload.sessions.reach=1")
+    assert run.summary["requests"]["invocations"] == alone.summary["requests"]["invocations"]
+    assert hits(run) > hits(alone) + 0.15
+    assert run.summary["residency"]["loads"] < 0.6 * alone.summary["residency"]["loads"]
+
+
 def test_cpu_endpoint_is_sized_by_memory(results: Path) -> None:
     run = example("cpu-endpoint", results)
     assert "GPUUtilization" not in run.instances

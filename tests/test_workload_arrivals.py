@@ -17,9 +17,12 @@ from mmesim.core.distribution import Distribution
 from mmesim.core.streams import stream
 from mmesim.errors import InputError
 from mmesim.units import NS_PER_S, ns
+from mmesim.workload.analysis.description import describe
+from mmesim.workload.analysis.measures import zipf_mle
+from mmesim.workload.analysis.recorded import collected
 from mmesim.workload.build import build_arrivals
 from mmesim.workload.popularity import Alias
-from mmesim.workload.stats import describe, expected_rates, zipf_mle
+from mmesim.workload.stats import expected_rates
 from mmesim.workload.types import (
     CHUNK,
     WORK_ONE,
@@ -106,8 +109,13 @@ def test_each_setting_moves_only_what_it_is_about() -> None:
 # ---- arrival processes
 
 
+def figures_of(spec: WorkloadSpec, seed: int, duration_ns: int) -> dict[str, float]:
+    source = build_arrivals(spec, MODELS, seed, duration_ns)
+    return describe(collected(source, [model.name for model in MODELS], duration_ns)).as_json()
+
+
 def test_poisson_rate_and_gaps() -> None:
-    figures = describe(build_arrivals(POISSON, MODELS, 1, 4 * HOUR_NS), len(MODELS))
+    figures = figures_of(POISSON, 1, 4 * HOUR_NS)
     n = 50 * 4 * 3600
     assert figures["requests"] == pytest.approx(n, abs=4 * math.sqrt(n))
     assert figures["cv_of_gaps"] == pytest.approx(1, abs=4 * math.sqrt(2 / n))  # (kurtosis 9 - 1) / 4 = 2
@@ -118,7 +126,7 @@ def test_poisson_rate_and_gaps() -> None:
 @pytest.mark.parametrize("cv", [0.0, 0.5, 3.0])
 def test_gamma_gaps_have_the_cv_asked_for(cv: float) -> None:
     spec = replace(POISSON, arrivals=ArrivalSpec("gamma", 50.0, cv=cv))
-    figures = describe(build_arrivals(spec, MODELS, 1, 4 * HOUR_NS), len(MODELS))
+    figures = figures_of(spec, 1, 4 * HOUR_NS)
     n = 50 * 4 * 3600
     assert figures["requests"] == pytest.approx(n, abs=4 * cv * math.sqrt(n) + 1)
     kurtosis = 3 + 6 * cv**2
@@ -132,7 +140,7 @@ def test_mmpp_rate_and_index_of_dispersion() -> None:
     correlated over about 1 / q = 24 s: the variance of 480 near-independent normal counts, sqrt(2 / 480).
     """
     spec = replace(POISSON, arrivals=ArrivalSpec("mmpp", rates_rps=(20.0, 100.0), mean_sojourn_s=(60.0, 40.0)))
-    figures = describe(build_arrivals(spec, MODELS, 3, 8 * HOUR_NS), len(MODELS))
+    figures = figures_of(spec, 3, 8 * HOUR_NS)
     q, mean = 1 / 60 + 1 / 40, 0.6 * 20 + 0.4 * 100
     variance = 0.6 * 0.4 * 80**2
     dispersion = 1 + 2 * variance * (1 - (1 - math.exp(-60 * q)) / (60 * q)) / (mean * q)

@@ -29,7 +29,7 @@ def judged(fitted: Fit) -> str:
     """One sentence on the part of the trace that the fit had not seen."""
     held = fitted.held_out
     if held is None:
-        return "Too short to be judged on a part that the fit has not seen."
+        return "Too few requests or models to judge it on a part that the fit has not seen."
     (mean, most), (alone, alone_most) = held.error(held.fitted), held.error(held.independent)
     return (f"Fitted to the first two thirds of the time alone, LRU hit ratios of the last third are off by "
             f"{100 * mean:.1f} points on average, {100 * most:.1f} at most (independent draws: {100 * alone:.1f}, "
@@ -43,10 +43,15 @@ def _arrivals(spec: ArrivalSpec) -> list[str]:
         rates = ", ".join(f"{rate:g}" for rate in spec.rates_rps)
         sojourns = ", ".join(f"{length:g}s" for length in spec.mean_sojourn_s)
         return [f"  arrivals: {{use: mmpp, rates_rps: [{rates}], mean_sojourn: [{sojourns}]}}"]
-    period = "" if spec.period_s is None else f"    period: {spec.period_s:g}s\n"
-    pairs = [f"[{time:g}s, {factor:g}]" for time, factor in _needed(spec.shape)]
+    period = [] if spec.period_s is None else [f"    period: {_time(spec.period_s)}"]
+    pairs = [f"[{_time(time)}, {factor:g}]" for time, factor in _needed(spec.shape)]
     return ["  arrivals:", "    use: profile", f"    rate_rps: {spec.rate_rps:g}", f"    cv: {spec.cv:g}",
-            *period.splitlines(), "    shape:", *_wrapped(pairs)]
+            *period, "    shape:", *_wrapped(pairs)]
+
+
+def _time(time_s: float) -> str:
+    """In hours where they are short."""
+    return f"{time_s / 3600:g}h" if time_s % 360 == 0 else f"{time_s:g}s"
 
 
 def _needed(shape: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
