@@ -51,13 +51,17 @@ class Plan:
         return list(range(first, first + n))
 
     def runs(self, seeds: Sequence[int]) -> list[Order]:
-        """All runs with these seeds, seed by seed: what is stopped early has whole seeds."""
+        """All runs with these seeds."""
         return [order_of(contender, seed, self.cells) for seed in seeds for contender in self.contenders]
 
     def bounds(self, seeds: Sequence[int]) -> list[Order]:
         """The bounds of their requests, in the same order."""
         return [order_of(contender, seed, self.cells, wants_bound=True)
                 for seed in seeds for contender in self.contenders]
+
+    def everything(self, seeds: Sequence[int]) -> list[Order]:
+        """Runs and bounds, seed by seed: what is stopped early has whole seeds."""
+        return [order for seed in seeds for order in (*self.runs([seed]), *self.bounds([seed]))]
 
 
 def compare(plan: Plan, steps: Steps, say: Callable[[str], None]) -> Comparison:
@@ -77,7 +81,7 @@ def finished(plan: Plan) -> Comparison | None:
     """The comparison of the seeds that every variant is finished with; None when there is none."""
     seeds = []
     for seed in plan.numbers(plan.seeds):
-        if any(order.load() is None for order in [*plan.runs([seed]), *plan.bounds([seed])]):
+        if any(order.load() is None for order in plan.everything([seed])):
             break
         seeds.append(seed)
     return _assembled(plan, seeds, plan.confidence, [], 0, 0.0) if seeds else None
@@ -91,12 +95,12 @@ def _measured(plan: Plan, steps: Steps) -> tuple[list[int], float]:
     """The seeds that were run, and the confidence of the claims made of them together."""
     if not plan.until_decided:
         seeds = plan.numbers(plan.seeds)
-        carry_out([*plan.runs(seeds), *plan.bounds(seeds)], plan.processes, "runs", steps)
+        carry_out(plan.everything(seeds), plan.processes, "runs", steps)
         return seeds, plan.confidence
     for look, n in enumerate(stats.looks(plan.seeds)):
         confidence = stats.confidence_at(look, plan.seeds, plan.confidence)
         seeds = plan.numbers(n)
-        carry_out([*plan.runs(seeds), *plan.bounds(seeds)], plan.processes, f"runs, {n} seeds", steps)
+        carry_out(plan.everything(seeds), plan.processes, f"runs, {n} seeds", steps)
         if _decided(plan, seeds, confidence):
             break
     return seeds, confidence
