@@ -42,7 +42,7 @@ instance_types:
 models:
   - {{profile: resnet50-pytorch-t4, count: 14, name: "m{{i:02}}", artifact_bytes: 1B, disk_bytes: 1B, host_bytes: 0B,
      gpu_bytes: 1GiB, load_time: 2s}}
-workload: {{trace: requests.csv}}
+workload: {{trace: requests.csv, trace_options: {{map: name}}}}
 checks: {{intended_overload: true}}
 """
 
