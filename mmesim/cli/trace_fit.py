@@ -18,6 +18,7 @@ def trace_fit(
     trace: Annotated[Path, typer.Argument(help="CSV (.gz) or Parquet: timestamp_s, model or minute, model, count.")],
     output: Annotated[Path | None, typer.Option(
         "-o", "--output", help="Write the workload section of a scenario here (YAML).")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw trace and fit: NAME.png, .svg or .pdf.")] = None,
     name: Annotated[str, typer.Option(help="What to call it; by default like the trace.")] = "",
     arrivals: Annotated[str, typer.Option(
         help="whole (rate over the whole time), day (the mean day, repeated), mmpp (bursts at any time), poisson; "
@@ -42,9 +43,12 @@ def trace_fit(
       mmesim trace fit functions.csv.gz --top 160 --popularity ranked -o workload.yaml
     """
     from mmesim.cli.trace_output import read
+    from mmesim.report.printed import check_format
     from mmesim.workload.analysis.fit import fit
     from mmesim.workload.analysis.written import fragment, judged
     _check(arrivals, popularity)
+    if figure:
+        check_format(figure)
     requests = read(trace)
     if top:
         requests = requests.busiest(top)
@@ -57,6 +61,10 @@ def trace_fit(
         print_table(_rows(fitted), caption=judged(fitted))
         if not output:
             print(f"\n{text}", end="")
+    if figure:
+        from mmesim.report.trace_figure import draw_fit
+        draw_fit(fitted, figure, trace.name)
+        note(f"wrote {figure}")
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A trace drawn: its rate and its models over time, popularity, gaps, LRU hit ratio, the day."""
+"""A trace drawn: its rate and its models over time, popularity, gaps, LRU hit ratio, the day; and a fit beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from mmesim.report.printed import INK, printed
 from mmesim.units import NS_PER_S, format_count, format_duration
 from mmesim.workload.analysis.description import Description, first_asked_s, hours_of_day
+from mmesim.workload.analysis.fit import Fit
 from mmesim.workload.analysis.independent import che_hit_ratios
 from mmesim.workload.analysis.measures import per_interval
 from mmesim.workload.analysis.recorded import Recorded
@@ -37,6 +38,43 @@ def draw_trace(requests: Recorded, described: Description, path: Path, title: st
         _hits(hits, requests, described)
         for panel, axes in zip(known, others, strict=True):
             panel(axes, requests)
+
+
+def draw_fit(fitted: Fit, path: Path, title: str) -> None:
+    """A trace and its synthetic workload, one above the other. Raises InputError on a suffix that is no figure."""
+    real, made = fitted.real, fitted.made
+    with printed(path, 11.5, 6.4) as figure:
+        figure.suptitle(f"{title}: the trace, and requests of the workload fitted to it", x=0.01, ha="left")
+        left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
+        above, below = left.subplots(2, 1, sharex=True, sharey=True)
+        unit_s, unit = _unit(real.span_s)
+        for axes, requests, name in ((above, real, "trace"), (below, made, "synthetic")):
+            _rate(axes, requests, _edges(requests, unit_s))
+            axes.set_title(f"{name}: {axes.get_title(loc='left')}", fontsize=9)
+        below.set_xlabel(unit, loc="right")
+        popularity, hits = right.subplots(2, 1)
+        _ranks(popularity, fitted)
+        _curves(hits, fitted)
+
+
+def _ranks(axes: Any, fitted: Fit) -> None:
+    for requests, shade, name in ((fitted.real, "blue", "trace"), (fitted.made, "amber", "synthetic")):
+        ranked = np.sort(requests.counts[requests.counts > 0])[::-1]
+        axes.loglog(np.arange(1, len(ranked) + 1), ranked, "o", ms=3, color=INK[shade], label=name)
+    axes.set_title("requests by rank of the model", fontsize=9)
+    axes.legend(frameon=False, fontsize=7.5, loc="lower left")
+
+
+def _curves(axes: Any, fitted: Fit) -> None:
+    sizes = _some(fitted.trace.models)
+    for figures, shade, name in ((fitted.trace, "blue", "trace"), (fitted.synthetic, "amber", "synthetic")):
+        axes.plot(sizes, [100 * figures.hit_ratio(int(size)) for size in sizes], color=INK[shade], label=name)
+    if held := fitted.held_out:
+        axes.plot(held.sizes, 100 * np.array(held.trace), "o", ms=4, color=INK["blue"], label="last third")
+        axes.plot(held.sizes, 100 * np.array(held.fitted), "x", ms=5, color=INK["amber"], label="… as foreseen")
+    axes.plot(sizes, 100 * che_hit_ratios(fitted.real.counts, sizes), color=INK["grey"], lw=1.2, ls="--",
+              label="independent draws")
+    _hit_axes(axes)
 
 
 def _over_time(rate: Any, models: Any, requests: Recorded) -> None:
@@ -107,6 +145,10 @@ def _hits(axes: Any, requests: Recorded, described: Description) -> None:
     axes.plot(sizes, [100 * described.hit_ratio(int(size)) for size in sizes], color=INK["blue"], label="trace")
     axes.plot(sizes, 100 * che_hit_ratios(requests.counts, sizes), color=INK["grey"], lw=1.2, ls="--",
               label="independent draws")
+    _hit_axes(axes)
+
+
+def _hit_axes(axes: Any) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_ylim(0, 102)
