@@ -12,12 +12,14 @@ import pytest
 
 from mmesim.core.policy import Choice, RoutingPolicy
 from mmesim.core.streams import stream
+from mmesim.dataplane.api import Stop
 from mmesim.policies.routing.ch_bl import RING, ChBl
 from mmesim.policies.routing.join_idle_warm import JoinIdleWarm
 from mmesim.policies.routing.least_expected_completion import LeastExpectedCompletion
 from mmesim.policies.routing.power_of_two import NOT_SAMPLED, PowerOfTwo
 from mmesim.testing import check_policy
-from mmesim.testing.views import copy
+from mmesim.testing.views import copy, model_spec
+from tests.dataplane_world import MS, cold_start, loaded, records, service, stops, world
 
 S = 1_000_000_000
 
@@ -126,6 +128,26 @@ def test_least_expected_completion(rows: list[dict[str, int]], cold_weight: floa
 def test_waits_beyond_the_horizon_still_fit_into_int64() -> None:
     ages = copy(ready_in_ns=1 << 55, backlog_ns=1 << 55, service_ns=1 << 55, draw=(1 << 62) - 1)
     assert 0 < LeastExpectedCompletion().score(ages, 0) < 1 << 63
+
+
+def test_a_load_is_joined_or_another_begun() -> None:
+    """No copy anywhere; a load takes 5 s, a request 1 s. At 0: both instances alike, the draw decides: a. At 2 s and at
+    2.5 s: 3 + 1 + 1 and 2.5 + 2 + 1 s there against 0 + 5 + 1 on b: joined. At 2.6 s: 2.4 + 3 + 1 = 6.4 s: b."""
+    plane = world([service(1000)], [(t, 0) for t in (0, 2000, 2500, 2600)], instances=2, ready=[],
+                  routing=LeastExpectedCompletion())
+    plane.table.know([model_spec(reload_s3_s=5.0, service_s=1.0)], load_threads=1)
+    first = plane.advance(10**10)
+    assert (first.stop, first.time_ns) == (Stop.MISS, 0)
+    cold_start(plane.table, first.instance, 0, 0)
+    second = plane.advance(10**10)
+    assert (second.stop, second.time_ns, second.instance) == (Stop.MISS, 2600 * MS, 1 - first.instance)
+    cold_start(plane.table, second.instance, 0, 2600)
+    assert stops(plane, 7600) == []
+    for instance in range(2):
+        loaded(plane.table, instance, 0, ready_since=7600)
+        plane.release(instance, 0)
+    a, b = first.instance, second.instance
+    assert records(plane, 20_000)["instance"].tolist() == [a, a, a, b]
 
 
 # ---- ch_bl
