@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 
 from mmesim.core.policy import EndpointView, InstanceView, ModelView, PlacementPolicy, Prewarm
 from mmesim.policies.checks import above_zero
-from mmesim.policies.placement.shortlist import (
-    Cluster,
-    Shortlist,
-    need_bytes,
-    not_busy,
-    pick,
-    record,
-    since_use_s,
-)
+from mmesim.policies.placement.shortlist import Cluster, Shortlist, not_busy, pick, record, since_use_s
+from mmesim.policies.room import need_bytes
 from mmesim.units import ns
 
 HEAVY = 0.75

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmesim.core.policy import EndpointView, InstanceView, ModelView, PlacementPolicy, Prewarm
 from mmesim.policies.checks import above_zero, at_least
 from mmesim.policies.placement.least_loaded import LeastLoaded
+from mmesim.policies.room import Room, need_bytes
 
 ROUNDING = 1e-9
 """Keeps ceil(4 * 0.5) at 2."""
@@ -92,21 +93,12 @@ class PopularityReplicas(PlacementPolicy):
     def _more(self, endpoint: EndpointView, instances: Sequence[InstanceView], least: NDArray[np.float64],
               load: NDArray[np.float64], rates: dict[int, float]) -> Iterator[Prewarm]:
         """The copies that are missing, of the model with the most load on a copy first."""
-        free = free_bytes(endpoint, instances)
+        room = Room(endpoint.models, instances)
         popular = sorted(np.flatnonzero(least > 1).tolist(), key=lambda m: (-load[m] / least[m], m))
         for model in (endpoint.models[m] for m in popular):
-            size = model.spec.gpu_bytes or model.spec.host_bytes
+            size = need_bytes(model)
             where = [one.index for one in instances if not one.is_ready(model.index) and not one.is_cold(model.index)]
-            where = sorted(where, key=lambda i: (free[i] < size, rates[i], i))
-            if not self.displace:
-                where = [i for i in where if free[i] >= size]
             missing = int(least[model.index]) - model.n_copies if model.n_copies else 0
-            for instance in where[:max(0, missing)]:
-                free[instance] -= size
-                yield Prewarm(instance, model.index)
-
-
-def free_bytes(endpoint: EndpointView, instances: Sequence[InstanceView]) -> dict[int, int]:
-    """Free memory of each instance, less what its cold starts under way may still take: the largest model for each."""
-    largest = max((model.spec.gpu_bytes or model.spec.host_bytes for model in endpoint.models), default=0)
-    return {one.index: one.free_memory_bytes - one.n_cold * largest for one in instances}
+            for instance in sorted(where, key=lambda i: (room.free_bytes[i] < size, rates[i], i))[:max(0, missing)]:
+                if room.take(size, instance) or self.displace:
+                    yield Prewarm(instance, model.index)

@@ -49,11 +49,6 @@ def record(instance: InstanceView, need_bytes: int, now_ns: int) -> Record:
                   instance.n_ready + instance.n_cold, instance.free_memory_bytes, 60 * instance.rate_rps(now_ns))
 
 
-def need_bytes(model: ModelView) -> int:
-    """Of the scarce memory."""
-    return model.spec.gpu_bytes or model.spec.host_bytes
-
-
 @dataclass(frozen=True)
 class Shortlist:
     """Instances about as good as the best.
