@@ -50,6 +50,8 @@ class Candidates(Sequence[Candidate]):
         self.capacity_bytes = capacity_bytes
         """Of the memory or disk that they fill, others included; 0: not known."""
         self.told: dict[str, NDArray[np.generic]] = {}
+        self.order: Sequence[NDArray[np.generic]] = ()
+        """The keys they were last asked for in order of."""
 
     def tell(self, **columns: NDArray[np.generic]) -> None:
         """Say by which numbers (one for each candidate, in their order) the policy decides: `mmesim explain` shows
@@ -71,7 +73,7 @@ class Candidates(Sequence[Candidate]):
         self.told.update(named)
         if not len(self.model):
             return
-        keys = (*keys, *named.values(), self.model)
+        self.order = keys = (*keys, *named.values(), self.model)
         first = _least(keys)
         yield self[first]
         for position in np.lexsort(keys[::-1]).tolist():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-ROWS = 24
-"""Candidates kept of one decision: the victims, then those that the policy's own keys put next."""
+ROWS = 6
+"""Candidates kept of one decision: the victims, then those that the policy's own keys put next. (More would cost more
+than the decision itself.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,9 @@ class EvictionDecision:
     offered: int
     """Candidates there were; the columns hold at most `ROWS` of them."""
     victims: tuple[int, ...]
-    columns: Mapping[str, tuple[float, ...]]
+    held_back: tuple[int, ...]
+    """READY copies that were no candidates: busy or pinned. (For the disk: not kept.)"""
+    columns: Mapping[str, Sequence[float]]
     """``model``, what the policy saw of each candidate, and what it told (`Candidates.tell`)."""
 
 

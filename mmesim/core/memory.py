@@ -7,7 +7,7 @@ further than needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
@@ -26,6 +26,9 @@ from mmesim.core.policy import REFUSE, EvictionPolicy, WrongAnswer
 from mmesim.core.rates import RATE_PER_COUNT, rates_rps
 from mmesim.core.residency import RATE_HALF_LIFE_NS, ResidencyTable
 from mmesim.core.types import ModelSpec
+
+SORTED_WHOLE = 256
+"""Candidates up to which sorting them all is quicker than finding the first few."""
 
 
 class Room(Enum):
@@ -72,6 +75,9 @@ class CopyCandidates(Candidates):
         self._reload_s = reload_s
         self._now_ns = now_ns
         self.told = {}
+        self.order = ()
+        self.held_back: tuple[int, ...] = ()
+        """READY copies that may not leave, kept to explain the decision."""
 
     def __getitem__(self, position: int) -> Candidate:  # type: ignore[override]
         model, row = int(self.model[position]), int(self._rows[position])
@@ -96,6 +102,19 @@ class CopyCandidates(Candidates):
     @cached_property
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
         return rates_rps(self._column("rate_q16"), self._column("rate_at_ns"), self._now_ns)
+
+    def shown(self, positions: list[int], gone: Mapping[int, int]) -> dict[str, Sequence[float]]:
+        """What is kept of these candidates to explain a decision; `gone`: bytes of those that have left already.
+
+        Rates are cut to millionths: written in full they would cost more than all the rest."""
+        copy, rows = self._copy, self._rows[positions]
+        models = self.model[positions].tolist()
+        rates = zip(copy.rate_q16[rows].tolist(), copy.rate_at_ns[rows].tolist(), strict=True)
+        return {"model": models, "size_bytes": [gone.get(model) or self._accounts[model] for model in models],
+                "last_use_ns": copy.last_use_ns[rows].tolist(), "uses": copy.uses[rows].tolist(),
+                "rate_rps": [int(q16 * 2.0 ** ((at_ns - self._now_ns) / RATE_HALF_LIFE_NS) * RATE_PER_COUNT * 1e6) / 1e6
+                             for q16, at_ns in rates],
+                "since_ns": getattr(copy, self._since)[rows].tolist()}
 
     def _column(self, name: str) -> NDArray[np.int64]:
         column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
@@ -175,13 +194,12 @@ class Memory:
         candidates = self._memory_candidates(instance, now_ns)
         if not len(candidates):
             return short
-        explain = self.endpoint.decisions is not None and len(candidates.size_bytes) > 0
         policy = self.endpoint.policies.gpu_eviction
         need_bytes = max(1, short.gpu_bytes if short.gpu_bytes > 0 else short.host_bytes)
-        victims = []
+        victims: list[Candidate] = []
         for victim in policy.victims(candidates, need_bytes, now_ns):
             self._check_victim(victim, instance)
-            victims.append(victim.model)
+            victims.append(victim)
             short = short.plus(-instance.gpu.accounts[victim.model], -instance.host.accounts[victim.model], -1)
             self.unload(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
             if not short.of_anything:
@@ -189,7 +207,7 @@ class Memory:
         else:
             if len(victims) < len(candidates):
                 self._ask_again(instance, policy.when_short(candidates, now_ns), now_ns)
-        if explain:
+        if self.endpoint.decisions is not None:
             self.endpoint.explain(explained(candidates, False, model, need_bytes, victims))
         return short
 
@@ -209,10 +227,14 @@ class Memory:
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
         models = instance.ready.numbers
         rows = models + instance.index * self.endpoint.table.n_models
-        idle = self.endpoint.table.copy.outstanding[rows] == 0
-        models = models[idle & self.endpoint.evictable[models]] if self.endpoint.has_pinned else models[idle]
-        return CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models,
-                              instance.memory, "ready_since_ns", self._reload_memory_s, now_ns)
+        may_leave = self.endpoint.table.copy.outstanding[rows] == 0
+        if self.endpoint.has_pinned:
+            may_leave &= self.endpoint.evictable[models]
+        candidates = CopyCandidates(self.endpoint.table, instance.index, self.endpoint.specs, models[may_leave],
+                                    instance.memory, "ready_since_ns", self._reload_memory_s, now_ns)
+        if self.endpoint.decisions is not None:
+            candidates.held_back = tuple(models[~may_leave].tolist())
+        return candidates
 
     def _prospect(self, instance: InstanceState) -> Room:
         """Not enough can leave now: watch what is READY, and WAIT while anything may still leave."""
@@ -289,18 +311,17 @@ class Memory:
         """Delete files until nothing is short, or none is left; returns what is short then."""
         candidates = self._disk_candidates(instance, now_ns)
         policy: EvictionPolicy = self.endpoint.policies.disk_eviction
-        victims: list[int] = []
+        victims: list[Candidate] = []
         short = need_bytes
-        explain = self.endpoint.decisions is not None and len(candidates.size_bytes) > 0
         for victim in policy.victims(candidates, need_bytes, now_ns) if candidates else ():
             if victim.model not in candidates.model or not instance.holds(victim.model):
                 raise not_a_candidate(victim)
-            victims.append(victim.model)
+            victims.append(victim)
             short -= instance.disk.accounts[victim.model]
             self.delete(instance, victim.model, f"evicted for {self.endpoint.specs[model].name}", now_ns)
             if short <= 0:
                 break
-        if explain:
+        if self.endpoint.decisions is not None and len(candidates):
             self.endpoint.explain(explained(candidates, True, model, need_bytes, victims))
         return short
 
@@ -325,19 +346,26 @@ class Memory:
         self.endpoint.do(DeleteArtifact(instance.index, model, reason))
 
 
-def explained(candidates: Candidates, on_disk: bool, wanted_by: int, need_bytes: int,
-              victims: Sequence[int]) -> EvictionDecision:
+def explained(candidates: CopyCandidates, on_disk: bool, wanted_by: int, need_bytes: int,
+              victims: Sequence[Candidate]) -> EvictionDecision:
     """What the policy saw and told, of its victims and of those it would have named next."""
-    keys = [column for column in candidates.told.values() if len(column) == len(candidates)]
-    order = np.lexsort([candidates.model, *keys[::-1]]) if len(candidates) else np.zeros(0, np.int64)
-    kept = np.argsort(~np.isin(candidates.model[order], victims), kind="stable")[:ROWS]
-    rows = order[kept]
-    shown = {name: getattr(candidates, name) for name in (
-        "model", "size_bytes", "last_use_ns", "uses", "rate_rps", "since_ns", "reload_s")}
-    told = {name: column for name, column in candidates.told.items() if len(column) == len(candidates)}
-    columns = {name: tuple(column[rows].tolist()) for name, column in {**told, **shown}.items()}
-    return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), tuple(victims),
-                            columns)
+    gone = {victim.model: victim.size_bytes for victim in victims}
+    first = [int((candidates.model == model).argmax()) for model in list(gone)[:ROWS]]
+    rows = first + [at for at in _in_order(candidates, ROWS + len(gone)) if at not in first][:ROWS - len(first)]
+    told = {name: column[rows].tolist() for name, column in candidates.told.items() if len(column) == len(candidates)}
+    return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), tuple(gone),
+                            candidates.held_back, {**told, **candidates.shown(rows, gone)})
+
+
+def _in_order(candidates: Candidates, n: int) -> list[int]:
+    """Positions of the first n candidates by the policy's keys, as far as it gave any."""
+    keys = [key for key in candidates.order or (*candidates.told.values(), candidates.model)
+            if len(key) == len(candidates)]
+    near: NDArray[np.intp] | slice = slice(None)
+    if len(candidates) > max(n, SORTED_WHOLE):
+        near = (keys[0] <= np.partition(keys[0], n)[n]).nonzero()[0]
+    order = np.lexsort([key[near] for key in keys[::-1]])[:n]
+    return (order if isinstance(near, slice) else near[order]).tolist()  # type: ignore[no-any-return]
 
 
 def not_a_candidate(victim: Candidate) -> WrongAnswer:

@@ -36,9 +36,12 @@ class JournalReader:
         self._name = name
         self._number = 0
         self.header: dict[str, Any] = self._parsed(next(lines, ""))
-        if self.header.get("journal") != SCHEMA:
-            raise InputError(Problem(f"{name} is not a journal of layout {SCHEMA}", line=1,
-                                     hint="read it with the version of mmesim that wrote it"))
+        layout = self.header.get("journal")
+        if layout is None:
+            raise InputError(Problem(f"{name} is not a journal", line=1, hint="`mmesim run` writes journal.jsonl.zst"))
+        if layout != SCHEMA:
+            raise InputError(Problem(f"{name} is a journal of layout {layout}; this mmesim reads layout {SCHEMA}",
+                                     line=1, hint="read it with the version that wrote it, or run it again"))
 
     def __iter__(self) -> Iterator[Step]:
         """Raises InputError at a line that is not a step."""

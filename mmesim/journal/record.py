@@ -53,7 +53,9 @@ class JournalWriter:
 
 
 def _header(build: Build) -> dict[str, Any]:
-    """What the run is made of: enough to build its controller again, and to name its models."""
+    """What the run is made of: enough to build its controller again, and to name its models.
+    `reload_s`: what policies expect of each, from the disk and from S3."""
     return {"journal": SCHEMA, "mmesim": __version__, "seed": build.seed,
             "models": [model.spec.name for model in build.models],
+            "reload_s": [[model.spec.reload_disk_s, model.spec.reload_s3_s] for model in build.models],
             "scenario": build.scenario.model_dump(mode="json", by_alias=True)}

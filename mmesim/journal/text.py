@@ -1,14 +1,16 @@
 """Events, actions and decisions as JSON and back, by the fields of their dataclasses.
 
 One step is one line: ``{"t":<ns>,"event":{"ModelMissed":{"model":3,"instance":-1}},"actions":[…]}``, and
-``"decisions":[…]`` where policies told how they chose. Writing must be
-cheap, because a journal is on by default: for every class a function of its own is made once from its fields.
+``"decisions":[…]`` where policies told how they chose. Writing must be cheap, because a journal is on by default: for
+every class a function of its own is made once from its fields. JSON has no infinity: a policy's key that is infinite is
+written ``1e999``, which readers take for it, and one that is not a number ``null``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
@@ -21,10 +23,30 @@ SCHEMA = 2
 """Version of the journal's layout; the header carries it."""
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in
                           (*get_args(Event), *get_args(Action), *get_args(Decision))}
-_HELPERS = {"text": json.encoder.encode_basestring_ascii, "truth": ("false", "true"),
-            "mapping": json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode}
-_WRITE = {int: "{v.%s}", Failure: "{v.%s:d}", str: "{text(v.%s)}", bool: "{truth[v.%s]}"}
+_text = json.encoder.encode_basestring_ascii
+_plain = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_mapping = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def _columns(columns: Mapping[str, Sequence[float]]) -> str:
+    """Columns in the order given: the policy's own keys come first."""
+    try:
+        return _plain(columns)
+    except ValueError:
+        slots = [f"{_text(name)}:[{','.join(map(_number, values))}]" for name, values in columns.items()]
+        return f"{{{','.join(slots)}}}"
+
+
+def _number(value: float) -> str:
+    if math.isfinite(value):
+        return repr(value)
+    return "null" if math.isnan(value) else "1e999" if value > 0 else "-1e999"
+
+
+_WRITE: dict[Any, str] = {int: "{v.%s}", Failure: "{v.%s:d}", str: "{text(v.%s)}", bool: "{truth[v.%s]}",
+                          tuple[int, ...]: "{plain(v.%s)}", Mapping[str, Sequence[float]]: "{columns(v.%s)}"}
 """How a field of a type is written, as a piece of an f-string; anything else is a mapping."""
+_HELPERS = {"text": _text, "truth": ("false", "true"), "plain": _plain, "columns": _columns, "mapping": _mapping}
 
 
 def _writer(kind: type) -> Callable[[Any], str]:
@@ -48,12 +70,14 @@ def step_to_json(now_ns: int, event: Event, actions: tuple[Action, ...], decisio
 
 
 def value_from_json(data: dict[str, dict[str, Any]]) -> Any:
-    """The event or action that was written. Raises KeyError, TypeError or ValueError when it is none."""
+    """The event, action or decision that was written. Raises KeyError, TypeError or ValueError when it is none."""
     (name, values), = data.items()
     kind = KNOWN[name]
     if "failure" in values:
         values = {**values, "failure": Failure(values["failure"])}
     if "columns" in values:
-        columns = {name: tuple(column) for name, column in values["columns"].items()}
-        values = {**values, "victims": tuple(values["victims"]), "columns": columns}
+        columns = {name: [math.nan if value is None else value for value in column]
+                   for name, column in values["columns"].items()}
+        values = {**values, "victims": tuple(values["victims"]), "held_back": tuple(values["held_back"]),
+                  "columns": columns}
     return kind(**values)
