@@ -131,7 +131,7 @@ def test_alike_within_the_indifference_ends_the_search() -> None:
     ranking = rank(cells, Objective())
     (claim,) = claims(cells, ranking, "a", 0.95)
     assert claim.status is Status.CLOSE and all_told_apart(ranking, [claim])
-    assert sentences([claim], ranking, "a") == ["b and a are alike (p99 latency differs by 0.02 % [-0.12, 0.16])"]
+    assert sentences([claim]) == ["b and a are alike (p99 latency differs by 0.02 % [-0.12, 0.16])"]
 
 
 def test_the_same_numbers_under_two_names_are_never_apart() -> None:
@@ -139,7 +139,7 @@ def test_the_same_numbers_under_two_names_are_never_apart() -> None:
     ranking = rank(cells, Objective())
     (claim,) = claims(cells, ranking, "a", 0.95)
     assert (claim.difference.low, claim.difference.high, claim.status) == (0.0, 0.0, Status.SAME)
-    assert sentences([claim], ranking, "a") == ["b and a have the same p99 latency with every seed"]
+    assert sentences([claim]) == ["b and a have the same p99 latency with every seed"]
 
 
 def test_sentences_name_size_interval_and_price() -> None:
@@ -148,7 +148,7 @@ def test_sentences_name_size_interval_and_price() -> None:
     ranking = rank(cells, Objective())
     made = claims(cells, ranking, "lru", 0.95)
     assert ranking.order == ("gdsf", "lru", "small")
-    assert sentences(made, ranking, "lru") == [
+    assert sentences(made) == [
         "gdsf: 12 % [8, 16] lower p99 latency than lru",
         "small is 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])"]
 
@@ -156,7 +156,7 @@ def test_sentences_name_size_interval_and_price() -> None:
 def test_one_seed_claims_nothing() -> None:
     cells = {"a": cells_of([1.0]), "b": cells_of([2.0])}
     ranking = rank(cells, Objective())
-    (said,) = sentences(claims(cells, ranking, "a", 0.95), ranking, "a")
+    (said,) = sentences(claims(cells, ranking, "a", 0.95))
     assert said.startswith("one seed")
 
 

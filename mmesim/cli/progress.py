@@ -19,18 +19,19 @@ def steps(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     with Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-                  TextColumn("{task.fields[pace]}"), TimeRemainingColumn(), console=Console(stderr=True),
-                  transient=True) as bar:
+                  TextColumn("{task.fields[pace]}"), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, pace="")
         started = time.monotonic()
-        yield lambda done: bar.update(task, completed=done, pace=_pace(done, time.monotonic() - started))
+        yield lambda done: bar.update(task, completed=done, pace=_pace(done, total, time.monotonic() - started))
 
 
-def _pace(done: int, elapsed_s: float) -> str:
-    rate = done / elapsed_s if elapsed_s else 0.0
-    return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+def _pace(done: int, total: int, elapsed_s: float) -> str:
+    """Rate and time left by the mean so far: steps that end several at once would fool a shorter look back."""
+    rate = done / max(elapsed_s, 1e-3)
+    told = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+    return f"{told}, {format_duration((total - done) / rate)} left" if done < total else told
 
 
 @contextmanager

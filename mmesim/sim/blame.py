@@ -24,8 +24,9 @@ from mmesim.errors import InputError, Problem
 if TYPE_CHECKING:
     from mmesim.core.policy import Policies, Policy
 
-DECISION_LIMIT_S = 10.0
-"""Processor time of one decision after which it is stopped (at the latest after twice as much)."""
+DECISION_LIMIT_S = 30.0
+"""Processor time of one decision after which it is stopped (at the latest after twice as much): long enough for a
+policy that compiles something first."""
 HINT = "mend the policy; `mmesim check-policy FILE:CLASS` examines it"
 
 

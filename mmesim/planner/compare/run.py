@@ -132,7 +132,7 @@ def _assembled(plan: Plan, seeds: list[int], confidence: float, of_curve: Sequen
     return Comparison(
         name=plan.name, command=plan.command, scenario=base.resolved(), confidence=plan.confidence, seeds=seeds,
         metrics=gathered.metrics(), ranked_by=ranking.key, variants=assemble.variants(gathered, ranking),
-        bound=assemble.bound(gathered), verdicts=sentences(made, ranking, plan.baseline),
+        bound=assemble.bound(gathered), verdicts=sentences(made),
         cells=assemble.cell_table(gathered), models=assemble.mean_table(gathered, "models", "model"),
         series=assemble.mean_table(gathered, "series", "t_s"), curve=curve(of_curve, plan.confidence),
         timing=_timing(plan, gathered, known, wall_s))

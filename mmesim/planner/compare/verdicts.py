@@ -91,15 +91,14 @@ def _status(found: Interval, indifference: float) -> Status:
 # ---- in words
 
 
-def sentences(made: Sequence[Claim], ranking: Ranking, baseline: str) -> list[str]:
+def sentences(made: Sequence[Claim]) -> list[str]:
     """The claims in words, in the order of the ranking: against the baseline first, then between neighbours."""
     if any(math.isinf(claim.difference.low) for claim in made):
         return ["one seed: no difference has an interval; give --seeds 3 or more"]
-    cost = {claim.first: claim for claim in made if claim.key == COST and ranking.key != COST}
-    ranked = [claim for claim in made if cost.get(claim.first) is not claim]
-    said = [_with_cost(claim, cost[claim.first]) if claim.second == baseline and claim.first in cost else _said(claim)
-            for claim in ranked]
-    return said
+    other = {(claim.first, claim.second) for claim in made if claim.key != COST}
+    cost = {pair: claim for claim in made if claim.key == COST and (pair := (claim.first, claim.second)) in other}
+    return [_with_cost(claim, cost[pair]) if (pair := (claim.first, claim.second)) in cost else _said(claim)
+            for claim in made if claim not in cost.values()]
 
 
 def _said(claim: Claim) -> str:
