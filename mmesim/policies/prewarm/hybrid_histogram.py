@@ -142,6 +142,6 @@ class HybridHistogram(PrewarmPolicy):
         for model in (endpoint.models[m] for m in models.tolist()):
             if not endpoint.instances or not (model.n_copies or room.take(need_bytes(model)) or self.displace):
                 continue
-            self._loaded_for_ns[model.index] = last_ns[model.index]
+            self._loaded_for_ns[model.index], self._gone_since_ns[model.index] = last_ns[model.index], -1
             if not model.n_copies:
                 yield Prewarm(None, model.index)
