@@ -22,10 +22,11 @@ class Kpa(AutoscalingPolicy):
 
     Knative's rules (knative/serving, pkg/autoscaler/scaling/autoscaler.go): wanted = ceil(requests in flight /
     (target · utilization)), of their mean over `stable_window` and over its last `panic_fraction`; each at most
-    `max_up_rate` times and at least 1/`max_down_rate` of the instances in service. *Panic* begins when the short window wants
-    `panic_threshold` times what is in service: then the larger of the two counts, and never fewer than before; it ends
-    when that was not so for a whole stable window. It begins in panic when more than one instance serves, so that it
-    keeps them until it has seen a window. What it says is the largest of its answers of the last `scale_down_delay`.
+    `max_up_rate` times and at least 1/`max_down_rate` of the instances in service. *Panic* begins when the short window
+    wants `panic_threshold` times what is in service: then the larger of the two counts, and never fewer than before;
+    it ends when that was not so for a whole stable window. It begins in panic when more than one instance serves, so
+    that it keeps them until it has seen a window. What it says is the largest of its answers of the last
+    `scale_down_delay`.
 
     Requests in flight are ``ConcurrentRequestsPerModel`` times the instances in service. A window has at least one
     datapoint: with a metrics period of 60 s both windows are the last minute, and a rise is seen a minute late; Knative
