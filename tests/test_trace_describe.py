@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import mmesim
 
+from mmesim.errors import InputError
+from mmesim.report.trace_figure import draw_trace
 from mmesim.units import ns
 from mmesim.workload.analysis.description import Description, describe
 from mmesim.workload.analysis.independent import che_hit_ratios
@@ -112,6 +114,20 @@ def test_counts_per_minute_have_no_gaps(tmp_path: Path) -> None:
     figures = describe(read_trace(path))
     assert not figures.exact_times and math.isnan(figures.cv_of_gaps)
     assert figures.span_s == 120 and figures.requests == 40
+
+
+def test_a_trace_needs_a_request(tmp_path: Path) -> None:
+    (tmp_path / "counts.csv").write_text("minute,model,count\n0,a,0\n")
+    with pytest.raises(InputError, match="at least one request"):
+        read_trace(tmp_path / "counts.csv")
+
+
+@pytest.mark.parametrize("rows", ["5,a\n", "5,a\n5,b\n5,a\n", "1,a\n2,a\n"])
+def test_the_least_traces_are_described_and_drawn(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "trace.csv").write_text("timestamp_s,model\n" + rows)
+    requests = read_trace(tmp_path / "trace.csv")
+    draw_trace(requests, describe(requests), tmp_path / "trace.svg", "trace")
+    assert (tmp_path / "trace.svg").stat().st_size > 1000
 
 
 # ---- the command

@@ -122,6 +122,20 @@ def test_a_rate_over_time_is_followed_with_its_burstiness() -> None:
     assert np.corrcoef(*hours)[0, 1] > 0.97
 
 
+def test_what_a_trace_cannot_give_is_refused() -> None:
+    with pytest.raises(InputError, match="day needs at least 1440"):
+        fit_arrivals(made(ArrivalSpec("poisson", 0.5), 2), "day")
+    with pytest.raises(InputError, match="more even than Poisson"):
+        fit_arrivals(made(ArrivalSpec("gamma", 0.5, cv=0.1), 2), "mmpp")
+
+
+def test_a_trace_of_one_model_has_no_sessions() -> None:
+    one = made(ArrivalSpec("poisson", 0.5), 2).busiest(1)
+    fitted = fit(one)
+    assert fitted.spec.session_repeat == 0 and fitted.held_out is None
+    assert "sessions" not in fragment(fitted, "one", "trace.csv")
+
+
 # ---- what is written is a scenario's
 
 

@@ -93,8 +93,9 @@ def _summary(imported: Imported, output: Path) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    from mmesim.report.wording import plural
     if isinstance(value, dict):
-        return "; ".join(f"{reason}: {n:,} rows" for reason, n in value.items()) or "nothing"
+        return "; ".join(f"{reason}: {plural(n, 'row')}" for reason, n in value.items()) or "nothing"
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
     return "–" if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)

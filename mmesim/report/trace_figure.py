@@ -31,7 +31,7 @@ def draw_trace(requests: Recorded, described: Description, path: Path, title: st
                         f"in {format_duration(described.span_s)}{rate}", x=0.01, ha="left")
         top, bottom = figure.subfigures(2, 1, height_ratios=(2, 1.35))
         _over_time(*top.subplots(2, 1, sharex=True, height_ratios=(0.8, 1.2)), requests)
-        known = [panel for panel, there in ((_gaps, requests.exact_times and len(requests) > 1),
+        known = [panel for panel, there in ((_gaps, np.isfinite(described.cv_of_gaps)),
                                             (_day, np.isfinite(described.peak_hour)), (_seen, True)) if there][:2]
         popularity, hits, *others = bottom.subplots(1, 2 + len(known))
         _popularity(popularity, requests, described)
@@ -160,8 +160,7 @@ def _gaps(axes: Any, requests: Recorded) -> None:
     gaps_s = np.sort(np.diff(requests.t_ns)) / NS_PER_S
     at = np.unique(np.linspace(0, len(gaps_s) - 1, POINTS).astype(int))
     axes.plot(gaps_s[at], 1 - at / len(gaps_s), color=INK["blue"], label="trace")
-    lowest = max(gaps_s[gaps_s > 0].min(initial=np.inf), 1e-6)
-    x = np.geomspace(min(lowest, gaps_s[-1]), gaps_s[-1], POINTS)
+    x = np.geomspace(max(gaps_s[gaps_s > 0][0], 1e-6), gaps_s[-1], POINTS)
     axes.plot(x, np.exp(-x / gaps_s.mean()), color=INK["grey"], lw=1.2, ls="--", label="Poisson")
     axes.set_xscale("log")
     axes.set_yscale("log")

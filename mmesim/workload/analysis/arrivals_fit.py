@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmesim.errors import InputError, Problem
 from mmesim.units import NS_PER_S, seconds
 from mmesim.workload.analysis.description import MINUTE_NS, hours_of_day
 from mmesim.workload.analysis.measures import Floats, Ints, idc, per_interval
@@ -29,6 +30,7 @@ KNOTS = 24
 """Intervals of the rate over time of a trace of less than a day; a longer one has one an hour."""
 LENGTHS_S = (10, 30, 60, 120, 300, 600, 900, 1800, 3600)
 HALF = 0.5
+SHORTEST_MINUTES = {"day": 1440, "mmpp": 60}
 CV_LOW, CV_HIGH, CV_STEPS = 0.05, 20.0, 14
 DIGITS = 4
 SEED = 1
@@ -37,10 +39,12 @@ SEED = 1
 def fit_arrivals(requests: Recorded, kind: str = "auto", every_s: int = 0) -> ArrivalSpec:
     """The arrivals of a trace; `every_s` is the distance of the knots (0: by its length)."""
     per_minute = per_interval(requests.t_ns, requests.begin_ns, requests.end_ns, MINUTE_NS)
+    _check(kind, per_minute)
     rate_rps = len(requests) / seconds(requests.end_ns - requests.begin_ns)
     whole = rate_over_time(requests, rate_rps, every_s or _every_s(requests))
     if kind == "auto":
-        kind = "whole" if _explained(whole, per_minute, requests.end_ns - requests.begin_ns) >= HALF else "mmpp"
+        explained = _explained(whole, per_minute, requests.end_ns - requests.begin_ns) >= HALF
+        kind = "whole" if explained or len(per_minute) < SHORTEST_MINUTES["mmpp"] else "mmpp"
     if kind == "poisson" or not _is_dispersed(per_minute):
         return ArrivalSpec("poisson", rate_rps=_rounded(rate_rps))
     if kind == "mmpp":
@@ -103,6 +107,17 @@ def integrated_covariance(rates: Floats, shares: Floats, scale: float, minutes: 
     live = np.abs(decay) > 1e-9
     q, w = -decay[live].real, weights[live].real
     return float((2 * w * (minutes - (1 - np.exp(-q * minutes)) / q) / q).sum())
+
+
+def _check(kind: str, per_minute: Ints) -> None:
+    """Raises InputError when a trace cannot give what is asked for."""
+    least = SHORTEST_MINUTES.get(kind, 0)
+    if len(per_minute) < least:
+        raise InputError(Problem(f"the trace has {len(per_minute)} minutes", path="--arrivals", hint=(
+            f"{kind} needs at least {least}; take whole or poisson")))
+    if kind == "mmpp" and idc(per_minute) <= 1:
+        raise InputError(Problem(f"the trace is more even than Poisson (IDC per minute {idc(per_minute):.2f})",
+                                 path="--arrivals", hint="take whole: its gaps may be even"))
 
 
 def _every_s(requests: Recorded) -> int:

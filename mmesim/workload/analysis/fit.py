@@ -26,7 +26,7 @@ SEEN = 2 / 3
 """Share of the time that the fit for the judgement has seen."""
 SEED = 1
 FEWEST = 100
-"""Requests in each part, below which nothing is judged."""
+"""Requests below which there is nothing to tell of sessions."""
 Done = Callable[[int], None]
 
 
@@ -99,6 +99,8 @@ def fit_popularity(requests: Recorded, kind: str, models: tuple[str, ...]) -> tu
 
 
 def _sessions(requests: Recorded, shares: Floats, done: Done | None) -> FittedSessions:
+    if len(shares) < 2 or len(requests) < FEWEST:
+        return FittedSessions(0.0, 1.0, 0.0)
     wanted = curve_of(requests.model, len(requests.names))[:len(sizes_of(len(shares)))]
     return fit_sessions(shares, wanted, len(requests), done)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.errors import InputError, Problem
 from mmesim.units import ns, seconds
 from mmesim.workload.build import build_arrivals
 from mmesim.workload.trace import trace_facts
@@ -72,6 +73,8 @@ class Recorded:
 def read_trace(path: Path, kind: str = "auto", progress: Progress | None = None) -> Recorded:
     """The trace of a file, most requested name first. Raises InputError with file, row and value."""
     facts = trace_facts(path, kind)
+    if not facts.requests:
+        raise InputError(Problem("all counts are 0", file=str(path), hint="a trace needs at least one request"))
     models = [WorkloadModel(name) for name in facts.counts]
     spec = WorkloadSpec(trace=TraceSpec(path, kind))  # as many models as ids: round_robin gives each its own
     whole = collected(build_arrivals(spec, models, PLACED_BY_SEED, ns(facts.end_s)), list(facts.counts),

@@ -79,6 +79,8 @@ class Table:
     def _since_epoch(self, name: str, floats: Any, unit: str, notes: Notes) -> tuple[Ints, Mask]:
         good = np.isfinite(floats)
         if unit == "auto":
+            if name.endswith("_s"):
+                return self._since_epoch(name, floats, "s", notes)
             middle = float(np.median(np.abs(floats[good])))
             unit = next((name for name, least in _LEAST_EPOCH if middle >= least), "s")
             notes.remarks.append(f"{self.path.name}: {name} is taken for {unit} by its size (--time-unit decides)")
