@@ -203,6 +203,16 @@ def test_winners_save_the_most_waiting(comparison: Comparison) -> None:
     assert [row[0].text for row in ranking.losers] == list(models.nsmallest(10, "saved_s")["model"])
 
 
+def test_a_variant_like_the_baseline_has_no_winners(comparison: Comparison) -> None:
+    base, twin = (each.name for each in comparison.variants[:2])
+    own = comparison.models[comparison.models["variant"] == base]
+    others = comparison.models[~comparison.models["variant"].isin([base, twin])]
+    models = pd.concat([own, own.assign(variant=twin), others])
+    page = render_comparison(replace(comparison, models=models))
+    assert "no model is faster or slower" in page
+    assert re.findall(r"<details open><summary>.*?</svg>(.*?) <", page) == [comparison.variants[2].name]
+
+
 def test_long_names_keep_both_ends() -> None:
     names = [f"gdsf, cost=aggregate_delay, half_life={k}min, {n} instances" for k in (1, 10) for n in (3, 4)]
     assert all(len(shorten(name)) == NAME_LENGTH and shorten(name).startswith("gdsf, cost") for name in names)

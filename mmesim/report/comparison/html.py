@@ -63,13 +63,14 @@ def render_comparison(comparison: Comparison) -> str:
     with theme.house_style():
         figures = {sheet.file: Figure(sheet.title, sheet.caption, theme.to_svg(
             sheet.draw(comparison, all_looks), _label(sheet, comparison)), wide=True) for sheet in sheets(comparison)}
+    rankings = models.rankings(comparison)
     return render_page(
         "comparison/template.html", comparison=comparison, about=tables.about(comparison),
         objective=tables.objective(comparison), looks=all_looks, columns=tables.columns(comparison),
         rows=tables.rows(comparison, all_looks), bound_row=tables.bound_row(comparison, all_looks),
         ranked_by=comparison.metric(comparison.ranked_by).title, figures=figures, model_head=models.HEAD,
-        rankings=models.rankings(comparison), runs=tables.runs(comparison), downloads=data.downloads(comparison),
-        settings=tables.settings, effort=tables.effort(comparison))
+        rankings=rankings, opened=models.opened(rankings), runs=tables.runs(comparison),
+        downloads=data.downloads(comparison), settings=tables.settings, effort=tables.effort(comparison))
 
 
 def sheets(comparison: Comparison) -> Iterator[Sheet]:

@@ -61,11 +61,16 @@ def rankings(comparison: Comparison) -> list[Ranking]:
     return [_ranking(comparison, variant.name) for variant in comparison.variants[1:]]
 
 
+def opened(rankings: Sequence[Ranking]) -> str:
+    """The variant whose models are shown unfolded: the best in which any model differs."""
+    return next((each.variant for each in rankings if each.winners or each.losers), "")
+
+
 def _ranking(comparison: Comparison, name: str) -> Ranking:
     models = against_baseline(comparison, name)
     faster, slower = models[models["saved_s"] > 0], models[models["saved_s"] < 0]
     summary = (f"{count(len(faster))} of {count(len(models))} models are faster on the mean of their requests, "
-               f"{count(len(slower))} slower")
+               f"{count(len(slower))} slower") if len(faster) or len(slower) else "no model is faster or slower"
     return Ranking(name, [_cells(row) for row in faster.nlargest(MOST, "saved_s").to_dict("records")],
                    [_cells(row) for row in slower.nsmallest(MOST, "saved_s").to_dict("records")], summary)
 

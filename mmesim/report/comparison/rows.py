@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEY_METRICS = ("cache.hit_ratio", "latency.all.mean", "latency.all.p99", "cost.per_hour", "requests.error_rate")
 """Of the differences; what the variants are ranked by is added when it is none of them."""
 TIERS = (("cache.cold_starts.disk", "from disk", "amber", ""), ("cache.cold_starts.s3", "from S3", "red", "////"),
-         ("cache.cold_starts.failed", "failed waiting", "purple", "...."))
+         ("cache.cold_starts.failed", "failed waiting", "purple", "xxxx"))
 """Metric key, label, colour, hatch."""
 ROW_IN = 0.27
 VERDICT_COLOURS = {"better": "teal", "worse": "red", "": "muted"}

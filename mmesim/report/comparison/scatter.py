@@ -147,7 +147,7 @@ def _panel(axes: Any, comparison: Comparison, look: Look) -> None:
     sizes = np.digitize(part, (0.002, 0.02))
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for side, shade in ((y > x, "red"), (y <= x, "teal")):
+    for side, shade in ((y == x, "grey"), (y > x, "red"), (y < x, "teal")):
         for size, width in enumerate((2.2, 4.0, 7.0)):
             _dots(axes, x[side & (sizes == size)], y[side & (sizes == size)], colour(shade), width)
     axes.set_title(look.short, fontsize=8.5, color=colour("ink"))
