@@ -89,7 +89,9 @@ class HybridHistogram(PrewarmPolicy):
         if self._idle is None:
             self._begin(endpoint, uses, last_ns, now_ns)
         assert self._idle is not None
-        self._set_windows(self._idle.learn(uses, last_ns, now_ns))
+        changed = self._idle.learn(uses, last_ns, now_ns)
+        if len(changed):
+            self._set_windows(changed)
         begin_ns = last_ns + self._head_ns - self._ahead_ns
         stays = (self._head_ns == 0) | (begin_ns <= last_ns)
         inside = (stays | (now_ns >= begin_ns)) & (now_ns < last_ns + self._tail_ns)
@@ -138,9 +140,11 @@ class HybridHistogram(PrewarmPolicy):
 
     def _loads(self, endpoint: EndpointView, models: Times, last_ns: Times) -> Iterator[Prewarm]:
         """Models whose window begins, unless they are there; without room they are looked at again."""
+        if not len(models) or not endpoint.instances:
+            return
         room = Room(endpoint.models, endpoint.instances)
         for model in (endpoint.models[m] for m in models.tolist()):
-            if not endpoint.instances or not (model.n_copies or room.take(need_bytes(model)) or self.displace):
+            if not (model.n_copies or room.take(need_bytes(model)) or self.displace):
                 continue
             self._loaded_for_ns[model.index], self._gone_since_ns[model.index] = last_ns[model.index], -1
             if not model.n_copies:

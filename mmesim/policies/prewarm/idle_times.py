@@ -63,8 +63,9 @@ class IdleTimes:
         first_ns = np.where(more == 1, last_ns[models], self.looked_ns + (last_ns[models] - self.looked_ns) // more)
         self._add(models, np.maximum(0, first_ns - self.last_ns[models]), np.ones_like(more))
         several = more > 1
-        gap_ns = (last_ns[models] - first_ns)[several] // (more[several] - 1)
-        self._add(models[several], gap_ns, more[several] - 1)
+        if several.any():
+            gap_ns = (last_ns[models] - first_ns)[several] // (more[several] - 1)
+            self._add(models[several], gap_ns, more[several] - 1)
         self.uses, self.last_ns, self.looked_ns = uses, last_ns, now_ns
         return models
 
