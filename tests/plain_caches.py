@@ -108,6 +108,7 @@ class Ranked(Fifo):
         self.heap: list[tuple[float, int, int]] = []
         self.key_of: dict[int, tuple[float, int, int]] = {}
         self.order = count()
+        self.evicted_at = 0.0
 
     def rank(self, key: int, value: float) -> None:
         self.key_of[key] = (value, next(self.order), key)
@@ -117,7 +118,7 @@ class Ranked(Fifo):
         while True:
             entry = heapq.heappop(self.heap)
             if self.key_of.get(entry[2]) == entry:
-                del self.key_of[entry[2]]
+                self.evicted_at = self.key_of.pop(entry[2])[0]
                 return entry[2]
 
 
@@ -138,9 +139,9 @@ class Greedy(Ranked):
         self.hit(key)
 
     def evict(self) -> int:
-        victim = min(self.key_of.values())
-        self.clock = victim[0] if self.ages else 0.0
-        return super().evict()
+        victim = super().evict()
+        self.clock = self.evicted_at if self.ages else 0.0
+        return victim
 
 
 class Lru2(Fifo):
@@ -184,11 +185,12 @@ class Belady(Ranked):
 
 
 class S3Fifo(Fifo):
-    """Small, main and ghost queues by bytes; the small one has room for the largest object."""
+    """Small, main and ghost queues by bytes; the small one has room for the largest object. With `fill_main` what does not fit into
+    it goes to the main one until the first eviction."""
 
-    def __init__(self, sizes: Sequence[int], capacity: int) -> None:
-        self.sizes = sizes
-        self.small_most = max(int(capacity * 0.1), max(sizes))
+    def __init__(self, sizes: Sequence[int], capacity: int, fill_main: bool = False) -> None:
+        self.sizes, self.fill_main = sizes, fill_main
+        self.small_most = max(int(capacity * 0.1), *sizes)
         self.main_most, self.ghost_most = capacity - self.small_most, int(capacity * 0.9)
         self.small: deque[int] = deque()
         self.main: deque[int] = deque()
@@ -206,7 +208,7 @@ class S3Fifo(Fifo):
 
     def insert(self, key: int) -> None:
         self.uses[key] = 0
-        full = not self.evicted and self.bytes["small"] >= self.small_most
+        full = self.fill_main and not self.evicted and self.bytes["small"] >= self.small_most
         self._push("main" if self.remembered or full else "small", key)
 
     def evict(self) -> int:

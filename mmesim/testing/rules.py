@@ -16,13 +16,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from mmesim.core.policy import Policy
+from mmesim.core.policy import ClairvoyantEviction, Policy, parts
 from mmesim.core.streams import stream
 from mmesim.policies.registry import BASES, kind_of, parameters, unlike
 from mmesim.testing.compiled import NotCompilable, compiled
 from mmesim.testing.elsewhere import fingerprint, fingerprint_elsewhere
 from mmesim.testing.report import Status
-from mmesim.testing.turns import Scale, turns
+from mmesim.testing.turns import Scale, future, turns
 from mmesim.testing.views import FakeMetrics
 
 SEED = 7
@@ -64,7 +64,13 @@ class Subject:
     def fresh(self) -> Policy:
         """A copy with its own random stream from the start."""
         policy = deepcopy(self.policy)
-        policy.rng = stream(SEED, "policy")
+        waiting = [policy]
+        while waiting:
+            one = waiting.pop()
+            one.rng = stream(SEED, "policy")
+            if isinstance(one, ClairvoyantEviction):
+                one.future = future(SEED, TURNS)
+            waiting += [inner for _, inner in parts(one)]
         return policy
 
 
@@ -237,13 +243,13 @@ def places(subject: Subject) -> str:
 
 
 def speed(subject: Subject) -> str:
-    """Wall time of a decision, as asked here."""
+    """Processor time of a decision, as asked here: how busy the machine is makes no difference."""
     policy = subject.fresh()
     situations = turns(subject.kind, SEED, TURNS)
-    start = time.perf_counter()
+    start = time.process_time()
     for turn in situations:
         turn.ask(policy)
-    each_s = (time.perf_counter() - start) / TURNS
+    each_s = (time.process_time() - start) / TURNS
     text = f"{each_s * 1e6:.0f} µs a decision"
     if each_s > SLOW_S:
         raise Verdict(Status.WARN, f"{text}: a run makes thousands")

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mmesim.core.choice import Choice
-from mmesim.core.policy import Candidate, Candidates, Prewarm
+from mmesim.core.foresight import Future
+from mmesim.core.policy import REFUSE, Candidate, Candidates, EvictionPolicy, Prewarm
 from mmesim.core.streams import stream
 from mmesim.core.types import NEVER_NS
 from mmesim.testing.views import (
@@ -49,6 +50,13 @@ def turns(kind: str, seed: int, n: int) -> list[Turn]:
     return [_DRAW[kind](rng, int(time_ns), number) for number, time_ns in enumerate(now_ns)]
 
 
+def future(seed: int, n: int) -> Future:
+    """Requests to come for a policy that knows them, about as far as `n` turns go."""
+    rng = stream(seed, "turns", "future")
+    t_ns = np.sort(rng.integers(0, HOUR_NS + n * 50 * NS_PER_S, 10 * n))
+    return Future(t_ns, rng.integers(0, 60, 10 * n))
+
+
 @dataclass(frozen=True)
 class Evict:
     """What leaves an instance; before that one model has come and another has gone."""
@@ -63,13 +71,20 @@ class Evict:
         policy.loaded(self.candidates.instance, self.came, self.now_ns)
         policy.removed(self.candidates.instance, self.gone, self.now_ns)
         columns = dict(vars(self.candidates))
-        answer = list(islice(policy.victims(self.candidates, self.need_bytes, self.now_ns), len(self.candidates) + 1))
-        if any(value is not columns.get(name) for name, value in vars(self.candidates).items()):
+        answer: list[Any] = list(islice(policy.victims(self.candidates, self.need_bytes, self.now_ns),
+                                        len(self.candidates) + 1))
+        if any(value is not columns.get(name) for name, value in vars(self.candidates).items() if name != "order"):
             raise FrozenInstanceError("cannot assign to a column of the candidates")
+        if len(answer) < len(self.candidates) and type(policy).when_short is not EvictionPolicy.when_short:
+            answer.append(policy.when_short(self.candidates, self.now_ns))
         return answer
 
     def problem(self, answer: list[Any]) -> str:
-        """Victims are candidates, each once, and enough where there is enough."""
+        """Victims are candidates, each once, and enough where there is enough, unless `when_short` has an answer."""
+        asked_again = type(answer[-1]) is int if answer else False
+        if asked_again and answer[-1] != REFUSE and answer[-1] <= self.now_ns:
+            return f"when_short returns {answer[-1]}, which is neither REFUSE nor later than now ({self.now_ns})"
+        answer = answer[:-1] if asked_again else answer
         offered = {one.model: one for one in self.candidates}
         models = [victim.model for victim in answer if isinstance(victim, Candidate)]
         if strangers := [v for v in answer if not isinstance(v, Candidate) or offered.get(v.model) != v]:
@@ -77,7 +92,7 @@ class Evict:
         if len(set(models)) < len(models):
             return f"yields model {next(m for m in models if models.count(m) > 1)} twice (or never ends)"
         freed, free = sum(victim.size_bytes for victim in answer), sum(one.size_bytes for one in self.candidates)
-        if freed < min(self.need_bytes, free):
+        if freed < min(self.need_bytes, free) and not asked_again:
             return f"yields {freed} bytes where {self.need_bytes} are needed and {free} could be had"
         return ""
 

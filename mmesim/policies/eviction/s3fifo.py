@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.policy import Candidate, Candidates, EvictionPolicy
-from mmesim.policies.eviction.small_main import MAIN, SMALL, SmallAndMain
+from mmesim.policies.eviction.small_main import MAIN, NO_LIMIT, SMALL, SmallAndMain
 
 
 @dataclass
@@ -21,9 +21,8 @@ class S3Fifo(EvictionPolicy):
     holds more than its share or the small one is empty, else in the small one. From the small one a copy with
     `threshold` uses moves to the main one, another leaves and is remembered in the ghost; from the main one a copy
     with uses goes round again with one use less, another leaves. Uses count up to 3, the request that brought the copy
-    in not among them. What the ghost remembers goes straight to the main queue, and so does what comes while nothing
-    was ever evicted and the small queue is full. Shares are of the memory's bytes; the small queue has room for at
-    least the largest model, else nothing would ever be admitted to a cache of a few models.
+    in not among them. What the ghost remembers goes straight to the main queue. Shares are of the memory's bytes; the
+    small queue has room for at least the largest model, else nothing would ever be admitted to a cache of a few models.
     """
 
     name: ClassVar[str] = "s3fifo"
@@ -34,6 +33,9 @@ class S3Fifo(EvictionPolicy):
     """Bytes of evicted models that are remembered, as a share of the memory."""
     threshold: int = 2
     """Uses in the small queue that make a copy move to the main one."""
+    fill_main: bool = False
+    """true: until the first eviction, what does not fit into the small queue goes to the main one (libCacheSim since
+    December 2024); false: the paper's rule."""
 
     _queues: dict[int, SmallAndMain] = field(init=False, default_factory=dict, repr=False)
 
@@ -58,7 +60,7 @@ class S3Fifo(EvictionPolicy):
         here = self._of(candidates.instance)
         capacity_bytes = here.read(candidates)
         small_bytes = max(int(capacity_bytes * self.small_fraction), here.largest_bytes)
-        here.settle(candidates, small_bytes)
+        here.settle(candidates, small_bytes if self.fill_main else NO_LIMIT)
         here.ghost_bytes = int(capacity_bytes * self.ghost_fraction)
         models = candidates.model
         candidates.tell(queue=here.queue.array(0)[models], uses_left=here.count.array(0)[models],

@@ -56,10 +56,13 @@ class Sieve(EvictionPolicy):
         seen: NDArray[np.int64] = here.seen.array(len(candidates.specs))
         visited = new_uses(candidates.uses, seen[candidates.model]) > 0
         steps = np.where(position >= here.hand, position, position + here.newest + 1) - here.hand
+        left = visited  # with the bit still set
         for victim in candidates.ordered(visited=visited, steps=steps):
             at = row_of(candidates, victim)
-            passed = visited & ((steps < steps[at]) | visited[at])
-            seen[candidates.model[passed]] = candidates.uses[passed]
+            passed = left if visited[at] else left & (steps < steps[at])
+            if passed.any():
+                seen[candidates.model[passed]] = candidates.uses[passed]
+                left = left & ~passed
             here.pass_by(int(position[at]))
             yield victim
 

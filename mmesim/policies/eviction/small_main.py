@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.policy import Candidates
-from mmesim.core.types import ModelSpec
 from mmesim.policies.eviction.copies import Column, new_uses
 from mmesim.policies.eviction.queue import Queue
 
 OUT, NEW, SMALL, MAIN = 0, 1, 2, 3
-"""Where a model stands. NEW: it has come, and nothing was evicted since."""
+"""Where a model stands. NEW: it has come, and was never seen idle since."""
 MOST_USES = 3
+NO_LIMIT = 1 << 62
 
 
 class SmallAndMain(Queue):
@@ -70,15 +70,14 @@ class SmallAndMain(Queue):
         self.largest_bytes = max(self.largest_bytes, int(candidates.size_bytes.max(initial=0)))
         return max(candidates.capacity_bytes, int(candidates.size_bytes.sum()))
 
-    def settle(self, candidates: Candidates, small_bytes: int) -> None:
-        """What has come since the last time joins its queue."""
-        idle = set(candidates.model.tolist()) if self._new else set()
-        for model, remembered in self._new.items():
-            if model not in idle:
-                self.size_bytes[model] = expected_bytes(candidates.specs[model])
-            full = not self._evicted and self.bytes_in[SMALL] >= small_bytes
-            self._join(MAIN if remembered or full else SMALL, model)
-        self._new.clear()
+    def settle(self, candidates: Candidates, fill_bytes: int) -> None:
+        """What has come since the last time joins its queue: small, or main when the ghost remembered it, or when the
+        small one holds `fill_bytes` and nothing was ever evicted. What has been busy ever since it came joins later."""
+        if self._new:
+            idle = set(candidates.model.tolist())
+            for model in [model for model in self._new if model in idle]:
+                full = not self._evicted and self.bytes_in[SMALL] >= fill_bytes
+                self._join(MAIN if self._new.pop(model) or full else SMALL, model)
         self._evicted = True
 
     def from_small(self, models: NDArray[np.int64], threshold: int) -> int | None:
@@ -91,8 +90,8 @@ class SmallAndMain(Queue):
             self._join(MAIN, model)
             self.count[model] = 0
         if victim is not None:
+            self._ghost_holds += self.size_bytes[victim] - self.ghost.pop(victim, 0)
             self.ghost[victim] = self.size_bytes[victim]
-            self._ghost_holds += self.ghost[victim]
         return victim
 
     def from_main(self, models: NDArray[np.int64]) -> int:
@@ -120,8 +119,3 @@ class SmallAndMain(Queue):
     def _go_last(self, model: int) -> None:
         self.newest += 1
         self.position[model] = self.newest
-
-
-def expected_bytes(spec: ModelSpec) -> int:
-    """Of a copy that has been busy since it came: what it really takes is not known yet."""
-    return spec.gpu_bytes or spec.host_bytes

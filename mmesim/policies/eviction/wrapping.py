@@ -21,6 +21,7 @@ class Some(Candidates):
         self.instance, self.specs, self.capacity_bytes = whole.instance, whole.specs, whole.capacity_bytes
         self.model = whole.model[rows]
         self.told = {}
+        self.order = ()
         self._whole = whole
         self._rows = np.flatnonzero(rows)
 
@@ -37,10 +38,13 @@ class Some(Candidates):
 
     def pass_on(self) -> None:
         """Tell the whole what was told of some."""
-        for name, column in {"held": np.zeros(len(self), np.bool_), **self.told}.items():
-            told = np.zeros(len(self._whole), column.dtype) if name != "held" else np.ones(len(self._whole), np.bool_)
-            told[self._rows] = column
-            self._whole.tell(**{name: told})
+        n = len(self._whole)
+        told: dict[str, NDArray[np.generic]] = {name: np.zeros(n, key.dtype) for name, key in self.told.items()}
+        for name, column in told.items():
+            column[self._rows] = self.told[name]
+        held = np.ones(n, np.bool_)
+        held[self._rows] = False
+        self._whole.tell(**{"held": held, **told})
 
 
 @dataclass
@@ -57,10 +61,13 @@ class Wrapping(EvictionPolicy):
     def victims(self, candidates: Candidates, need_bytes: int, now_ns: int) -> Iterable[Candidate]:
         """Those of the inner policy, to which the others do not exist."""
         some = Some(candidates, ~self.held(candidates, now_ns))
+        told = False
         for victim in self.around.victims(some, need_bytes, now_ns):
-            some.pass_on()
+            if not told:
+                some.pass_on()
+                told = True
             yield victim
-        if not len(some):
+        if not told:
             some.pass_on()
 
     def loaded(self, instance: int, model: int, now_ns: int) -> None:
