@@ -168,6 +168,8 @@ def test_paper_shows_everything(page: Page, comparison: Comparison, tmp_path: Pa
     assert page.run(seen) == tables
     assert page.run("[...document.querySelectorAll('.scroll')].filter(e => getComputedStyle(e).overflowX !== 'visible')"
                     ".length") == 0
+    page.resize(1040)
+    assert page.run(OVERFLOW) == 0, "A4, landscape: no table is cut"
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
 
