@@ -8,6 +8,7 @@ from mmesim import __version__
 from mmesim.cli import (
     calibrate,
     compare,
+    explain,
     policies,
     profile_analyze,
     profile_fit,
@@ -41,8 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-COMMANDS = {"run": run.run, "compare": compare.compare, "report": results.report, "init": scenarios.init,
-            "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
+COMMANDS = {"run": run.run, "compare": compare.compare, "explain": explain.explain, "report": results.report,
+            "init": scenarios.init, "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
             "check-policy": policies.check_policy, "catalog": system.catalog, "doctor": system.doctor}
 for _name, _command in COMMANDS.items():
     app.command(_name)(ended(_command))

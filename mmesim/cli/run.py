@@ -57,7 +57,7 @@ def run(
     if dry_run:
         _dry_run(loaded, as_json, say)
         return
-    result, folder = _simulate(loaded, out, say, bar=not quiet, report=loaded.output.report and not no_report)
+    result, folder = simulate_to(loaded, out, say, bar=not quiet, report=loaded.output.report and not no_report)
     _show(result, folder, as_json, say)
     if result.partial:
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -89,8 +89,8 @@ def _dry_run(scenario: Scenario, as_json: bool, say: Say) -> None:
         f"{format_duration(seconds(built.duration_ns))})")
 
 
-def _simulate(scenario: Scenario, out: Path, say: Say, *, bar: bool, report: bool) -> tuple[Run, Path]:
-    """Build, run, write; nothing is left behind when it fails."""
+def simulate_to(scenario: Scenario, out: Path, say: Say, *, bar: bool, report: bool) -> tuple[Run, Path]:
+    """Build, run, write to ``out/<name>``; nothing is left behind when it fails."""
     from mmesim.results.output import OutputWriter
     from mmesim.scenario.build import build
     built = build(scenario)
