@@ -150,7 +150,7 @@ def test_sentences_name_size_interval_and_price() -> None:
     assert ranking.order == ("gdsf", "lru", "small")
     assert sentences(made) == [
         "gdsf: 12 % [8, 16] lower p99 latency than lru",
-        "small is 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])"]
+        "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])"]
 
 
 def test_one_seed_claims_nothing() -> None:

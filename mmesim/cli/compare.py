@@ -140,7 +140,8 @@ def _write(comparison: Comparison, folder: Path, say: Say, *, report: bool) -> N
     from mmesim.results.comparison_files import in_place, save
     with in_place(folder) as scratch:
         save(comparison, scratch)
-        if report:
-            from mmesim.report.comparison.html import write_comparison_report
+    if report:
+        from mmesim.report.comparison.html import write_comparison_report
+        with in_place(folder) as scratch:
             write_comparison_report(comparison, scratch / "report.html")
     say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))

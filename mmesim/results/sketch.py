@@ -45,6 +45,19 @@ def quantile_ns(counts: NDArray[np.integer], fraction: float) -> int | None:
     return quantiles_ns(counts, (fraction,))[0]
 
 
+def interpolated_ns(counts: NDArray[np.integer], fractions: Sequence[float]) -> list[float | None]:
+    """Quantiles with values spread evenly over their bucket, in ns: close sketches have close ones, where the middles
+    of buckets jump. For comparing runs; within 1/128 of :func:`quantiles_ns`."""
+    totals = np.cumsum(counts, dtype=np.int64)
+    n = int(totals[-1])
+    if n == 0:
+        return [None] * len(fractions)
+    ranks = np.maximum(np.array(fractions) * n, 1.0)
+    bucket = np.searchsorted(totals, ranks)
+    part = (ranks - (totals - counts)[bucket]) / counts[bucket]
+    return (EDGES_NS[bucket] + part * (EDGES_NS[bucket + 1] - EDGES_NS[bucket])).tolist()
+
+
 def largest_ns(counts: NDArray[np.integer]) -> int | None:
     """Middle of the highest bucket in use; None of an empty sketch."""
     used = np.flatnonzero(counts)

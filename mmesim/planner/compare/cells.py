@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from mmesim.dataplane.api import N_TIERS, SKETCH_BUCKETS
 from mmesim.results.comparison import METRICS
-from mmesim.units import NS_PER_S
+from mmesim.results.series import FRACTIONS
+from mmesim.results.sketch import interpolated_ns
+from mmesim.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -76,7 +78,8 @@ def cell_of(run: Run) -> Cell:
     sketch = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)
     sketch[:, run.details["latency_sketch"]["bucket"]] = run.details["latency_sketch"]["count_by_tier"]
     target = summary["objective"]["targets"].get("p99_ms", {})
-    own = {"slo_attainment": target.get("attainment"), "load_s": load_s(run.lanes, summary["run"]["measured_from_s"])}
+    own = {"slo_attainment": target.get("attainment"), "load_s": load_s(run.lanes, summary["run"]["measured_from_s"]),
+           **_quantiles_ms(sketch)}
     values = {metric.key: own[metric.key] if metric.key in own else at(summary, metric.key) for metric in METRICS}
     return Cell(values=values, met=summary["objective"]["met"], invocations=summary["requests"]["invocations"],
                 wall_s=run.timing["wall_s"], sketch=sketch, models=_models(run.models), series=_series(run.metrics))
@@ -88,6 +91,14 @@ def at(summary: Mapping[str, Any], key: str) -> float | None:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _quantiles_ms(sketch: NDArray[np.int64]) -> dict[str, float | None]:
+    """Interpolated: two runs that hardly differ must not differ by a whole bucket."""
+    names = [name for name in FRACTIONS if any(metric.key == f"latency.all.{name}" for metric in METRICS)]
+    found = interpolated_ns(sketch.sum(axis=0), [FRACTIONS[name] for name in names])
+    return {f"latency.all.{name}": None if value is None else value / NS_PER_MS
+            for name, value in zip(names, found, strict=True)}
 
 
 def load_s(lanes: DataFrame, since_s: float) -> float:

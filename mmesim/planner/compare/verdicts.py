@@ -117,7 +117,7 @@ def _with_cost(claim: Claim, cost: Claim) -> str:
     title = BY_KEY[claim.key].title
     if cost.status is not Status.APART:
         return f"{_said(claim)}; {_said(cost)}"
-    price = f"{claim.first} is {_size(cost)} {'cheaper' if cost.difference.mean < 0 else 'dearer'} than {claim.second}"
+    price = f"{claim.first}: {_size(cost)} {'cheaper' if cost.difference.mean < 0 else 'dearer'} than {claim.second}"
     if claim.status is Status.APART:
         return f"{price}, at {_size(claim)} {_word(claim)} {title}"
     if claim.status is Status.OPEN:
