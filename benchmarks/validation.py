@@ -12,7 +12,6 @@ the model of a server was made and its priors chosen, *held out* ones were not.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.page import filled, table
 from benchmarks.road import JUDGED, Simulated, simulated
 from mmesim.calibrate.loadtest.figure import draw as draw_load_test
 from mmesim.calibrate.loadtest.predict import Result, Settings, load_test
@@ -61,15 +61,6 @@ def main(arguments: Sequence[str]) -> None:
             page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
-def filled(text: str, tables: dict[str, str]) -> str:
-    """The page with what stands between its markers replaced."""
-    for name, table in tables.items():
-        text, n = re.subn(f"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found, table=table:
-                          f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL)
-        assert n == 1, name
-    return text
-
-
 # ---- published operating points
 
 
@@ -94,7 +85,7 @@ def sweeps(file: Path, _: Path) -> dict[str, str]:
     lines = [("rows", "configurations", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
     for name, some in (("all", rows), ("that pass Little's law", [row for row in rows if row.point.is_sound])):
         lines.append((name, len(judged), len(some), *_errors(summary(some))))
-    return {"sweeps": _table(lines)}
+    return {"sweeps": table(lines)}
 
 
 def _rows(judged: Iterable[Judged]) -> list[Row]:
@@ -107,12 +98,12 @@ def _overall(rows: dict[str, list[Row]], judged: list[Judged], held: list[Judged
     lines += [(name, counts[name], len(some), *_errors(summary(some))) for name, some in rows.items()]
     sound = [row for row in rows["all"] if row.point.grade == "A"]
     lines.append(("all, rows of grade A", len(judged), len(sound), *_errors(summary(sound))))
-    return _table(lines)
+    return table(lines)
 
 
 def _regimes(rows: list[Row]) -> str:
     lines = [("regime", "rows", *(f"{name}: median \\| p90" for name in FIGURES))]
-    return _table([*lines, *((name, found["rows"], *_errors(found)) for name, found in by_regime(rows).items())])
+    return table([*lines, *((name, found["rows"], *_errors(found)) for name, found in by_regime(rows).items())])
 
 
 def _groups(judged: list[Judged]) -> str:
@@ -121,7 +112,7 @@ def _groups(judged: list[Judged]) -> str:
         timing = one.fit.timing
         lines.append((one.group.name, "held out" if is_held_out(one.group) else "", len(one.rows),
                       *_errors(summary(one.rows)), timing.frontend_threads, timing.prefetched_batches))
-    return _table(lines)
+    return table(lines)
 
 
 def _errors(found: dict[str, Any]) -> list[str]:
@@ -174,7 +165,7 @@ def _load_test_summary(results: Sequence[Result]) -> str:
         memory, judged = result.memory, [row for row in result.polls if not row.used]
         lines.append((result.measured.model, len(judged), *(_worst(result.errors(name)) for name in SHOWN),
                       f"{memory.copies} \\| {result.measured.copies}"))
-    return _table(lines)
+    return table(lines)
 
 
 def _worst(errors: Sequence[float]) -> str:
@@ -188,7 +179,7 @@ def _load_test_polls(results: Sequence[Result]) -> str:
         for row in result.polls:
             beside = (f"{row.predicted[name]:.0f} \\| {row.measured[name]:.0f}" for name in SHOWN)
             lines.append((result.measured.model, f"{row.poll.number}{' *' if row.used else ''}", row.users, *beside))
-    return _table(lines)
+    return table(lines)
 
 
 # ---- from one GPU to another
@@ -206,7 +197,7 @@ def gpu_to_gpu(file: Path, _: Path) -> dict[str, str]:
     medians = np.array([row["median_error"] for row in rows])
     told = (f"All {len(rows)} rules (pair of GPUs, backend, precision): median error {100 * np.median(medians):.0f} % "
             f"in the middle, {100 * np.quantile(medians, 0.9):.0f} % at the 90th percentile.")
-    return {"scaling": f"{_table(lines)}\n\n{told}"}
+    return {"scaling": f"{table(lines)}\n\n{told}"}
 
 
 # ---- models measured on a CPU
@@ -230,7 +221,7 @@ def _cpu_summary(judged: Sequence[OperatingPoint], seen: Sequence[Simulated]) ->
         shown = (f"{100 * float(np.median(np.abs(column))):.1f} % \\| {100 * max(column, key=abs):+.1f} %"
                  for column in zip(*pairs, strict=True))
         lines.append((model, instances, len(pairs), *shown))
-    return _table(lines)
+    return table(lines)
 
 
 def _cpu_errors(point: OperatingPoint, one: Simulated) -> tuple[float, float]:
@@ -247,14 +238,7 @@ def _cpu_loads(judged: Sequence[OperatingPoint], seen: Sequence[Simulated]) -> s
         lines.append((point.model, point.instance_count, point.batch_size, point.concurrency,
                       f"{one.request_rps * point.batch_size:.0f} \\| {point.throughput_per_s:.0f}",
                       f"{one.latency_s * 1e3:.1f} \\| {(point.latency_s or 0) * 1e3:.1f}"))
-    return _table(lines)
-
-
-def _table(lines: Sequence[Sequence[Any]]) -> str:
-    """Markdown; the first line is the head. Texts to the left, figures to the right."""
-    head, *rest = lines
-    rule = ["---" if isinstance(cell, str) and "|" not in cell else "---:" for cell in (rest[0] if rest else head)]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, rule, *rest))
+    return table(lines)
 
 
 _POINTS = "triton_published/measurements.csv"

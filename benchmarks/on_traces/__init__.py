@@ -1,1 +1,1 @@
-"""Policies on real traces: worlds made of traces and measured profiles, comparisons in them, claims of the literature."""
+"""Policies on real traces: worlds of traces and measured profiles, comparisons in them, claims of the literature."""

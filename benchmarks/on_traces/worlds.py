@@ -2,8 +2,9 @@
 
 *genai*: Alibaba's GenTD26 (16 days of a Stable Diffusion service, 77 base models), each request with its own measured
 execution time; the base models' loads as the same trace's metrics have them (median 2.8 s where the weights are on the
-host, 34 s where they come over the network); 4 GiB of memory a model is an assumption. *azure-1350* and *azure-500*: functions of the Azure Functions 2019 trace
-stand for models; five profiles with measured memory take turns by popularity. Rows are not shipped; `DATA` holds them.
+host, 34 s where they come over the network); 4 GiB of memory a model is an assumption. *azure-1350* and *azure-500*:
+functions of the Azure Functions 2019 trace stand for models; five profiles with measured memory take turns by
+popularity. The rows are not shipped; `DATA` holds them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def worlds(data: Path, folder: Path) -> list[World]:
     traces = data / "traces"
     return [_genai(traces, folder), _azure(traces, folder, "azure-1350", "azure_functions_2019_1350f_24h_counts.csv.gz",
                                            range(480, 900), 6, 0),
-            _azure(traces, folder, "azure-500", "azure_functions_2019_500f_8h_counts.csv.gz", range(0, 300), 2, 1)]
+            _azure(traces, folder, "azure-500", "azure_functions_2019_500f_8h_counts.csv.gz", range(300), 2, 1)]
 
 
 def _genai(traces: Path, folder: Path) -> World:
@@ -54,7 +55,8 @@ warmup: 1d
 endpoint:
   instance_type: ml.g4dn.2xlarge
   instances: 3
-  server: {{invocation_timeout: 600s, load_time_cv: 0.2}}
+  server: {{invocation_timeout: 600s}}
+  metrics: {{period: 1h}}
   storage: {{s3_connection_rate: 36MB/s, s3_connections: 4}}    # 4 GiB in some 31 s, and the load
 models:
   - {{profile: vit-large-pytorch-t4, count: {len({row['model'] for row in rows})}, name: "base{{i:03}}",
@@ -95,6 +97,10 @@ models:
 objective: {{p99_ms: 5000}}
 checks: {{intended_overload: true}}
 output: {{interval: 10m, trace: false, journal: false}}
+instance_types:       # room for all: what keep-alive policies do when memory does not bind them
+  roomy: {{vcpus: 8, ram_bytes: 1TiB, gpu: T4, gpu_count: 1, gpu_bytes: 4TiB, gpu_nominal_bytes: 4TiB, disk_bytes: 8TiB,
+          disk_kind: nvme, disk_read_bps: 3GB/s, disk_write_bps: 1GB/s, network_baseline_bps: 1.25GB/s,
+          network_burst_bps: 3.125GB/s, price_per_hour: 1.0}}
 """)
     requests = sum(int(row["count"]) for row in kept)
     return World(name, scenario, f"{requests:,} requests, {models:,} functions, {len(minutes) / 60:.0f} hours")

@@ -49,6 +49,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("load_s", "time spent loading", "s", -1),
     Metric("residency.thrash.unloads_per_minute", "unloads per minute", "", -1),
     Metric("use.gpu.mean", "GPU utilisation", "%", 0),
+    Metric("use.gpu_memory.mean", "GPU memory in use", "%", 0),
     Metric("instances.mean", "instances", "", -1),
     Metric("cost.per_hour", "cost per hour", "USD/h", -1),
     Metric("cost.per_million_invocations", "cost per million requests", "USD", -1),
