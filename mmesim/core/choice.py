@@ -13,6 +13,7 @@ import numpy as np
 from mmesim.core.lifecycle import Residency
 
 _READY, _ABSENT, _DOWNLOADING = int(Residency.READY), int(Residency.ABSENT), int(Residency.DOWNLOADING)
+_int64: Any = np.int64
 
 
 class Choice(NamedTuple):
@@ -64,7 +65,7 @@ def choice(copies: Any, models: Any, instances: Any, row: int, model: int, insta
         reload_ns = models["reload_disk_ns"][model] if fetched else models["reload_s3_ns"][model]
         ready_in_ns = instances["load_backlog_ns"][instance] + reload_ns
     return Choice(
-        model, instance, position, offered, draw, request_draw, np.int64(copies["outstanding"][row]),
+        model, instance, position, offered, draw, request_draw, _int64(copies["outstanding"][row]),
         instances["outstanding"][instance], endpoint_outstanding, serving, copies["last_use_ns"][row],
-        copies["uses"][row], np.int64(state == _READY), ready_in_ns, models["service_ns"][model],
+        copies["uses"][row], _int64(state == _READY), ready_in_ns, models["service_ns"][model],
         instances["backlog_ns"][instance])

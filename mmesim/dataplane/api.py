@@ -26,23 +26,21 @@ order (a retry is a new invocation with its own serial). In order: count it; adm
    :class:`mmesim.core.choice.Choice` as things stand before the invocation is counted anywhere; ties: lowest instance.
    A router is not asked about a model's only copy. If ``spill_outstanding > 0`` and the chosen copy's outstanding >=
    it, and n_copies < serving instances, joining == -1 and t >= wish_after_ns: stop with WISH(model) first, once per
-   invocation; afterwards route again without wishing.
-   No READY copy: if joining >= 0, the invocation is *held* at that copy (ON ITS WAY); else if t < failed_until_ns:
-   LOAD_FAILED; else if nothing serves: INSTANCE_LOST; else stop with MISS(model, -1); the controller acts (or rejects),
-   then routing starts again for the same invocation.
+   invocation; afterwards route again without wishing. No READY copy: if joining >= 0, the invocation is *held* at that
+   copy (ON ITS WAY); else if t < failed_until_ns: LOAD_FAILED; else if nothing serves: INSTANCE_LOST; else stop with
+   MISS(model, -1); the controller acts (or rejects), then routing starts again for the same invocation.
 3. *Routing, blind*: the lowest score over all serving instances (the copy row's own numbers, whatever its state); then,
-   at the chosen instance: READY: served; cold start under way there (`cold` of the row is
-   1): held; t < failed_until_ns: LOAD_FAILED; else stop with MISS(model, instance), then look again at the same
-   instance. Nothing serves: INSTANCE_LOST.
+   at the chosen instance: READY: served; cold start under way there (`cold` of the row is 1): held; t <
+   failed_until_ns: LOAD_FAILED; else stop with MISS(model, instance), then look again at the same instance. Nothing
+   serves: INSTANCE_LOST.
    A choice's `draw` = ``draw(route_seed, serial, instance)`` of :func:`draw`, `request_draw` = ``draw(route_seed,
-   serial, -1)``, `offered` is the number of copies (or, blind, serving instances) offered, `position` counts them from
-   0; `ready_in_ns` is 0 at a READY copy, ``max(0, expected_ready_ns - t)`` with a cold start under way, else the
+   serial, -1)``, `offered` is the number of copies (blind: instances) offered, `position` counts them from 0;
+   `ready_in_ns` is 0 at a READY copy, ``max(0, expected_ready_ns - t)`` with a cold start under way, else the
    instance's load_backlog_ns + the model's reload_s3_ns if it is ABSENT or DOWNLOADING, reload_disk_ns if not.
 4. When an invocation is sent to a copy (served or held): copy, model, instance and endpoint outstanding += 1; the
    instance's backlog_ns += service_ns of the model; last_use_ns = t and uses += 1, of the copy and of the model; the
    rate is decayed to t (:func:`mmesim.core.residency.decayed`), then += 65536. A copy's `uses` is set to 0 by the
-   control plane when its cold start begins, a model's never. Its *tier* is GPU if the copy was READY, else the copy's
-   `tier`.
+   control plane when its cold start begins. The *tier* is GPU if the copy was READY, else the copy's `tier`.
 5. READY and ``stalled`` > 0 on the instance: held too (tier stays GPU).
 
 **Held** invocations wait in FIFO order at their copy until `release(instance, model)` sends them, in order, to the
