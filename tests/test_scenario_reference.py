@@ -132,7 +132,8 @@ def test_examples_in_comments_are_right() -> None:
             Surge.model_validate(given)
         else:
             policy = PolicyRef.model_validate(given)
-            registry.resolve("autoscaling", policy.use, policy.params, REFERENCE.parent)
+            kind = next(kind for kind in registry.KINDS if policy.use in registry.known(kind))
+            registry.resolve(kind, policy.use, policy.params, REFERENCE.parent)
     for stage in yaml.safe_load(re.search(r"stages are Locust's: (\[.*\])", TEXT)[1]):
         Stage.model_validate(stage)
 

@@ -135,7 +135,7 @@ def _histogram(found: Found) -> Iterator[Row]:
             memory[name] = variant.values["use.gpu_memory.mean"].mean
         (fixed, hybrid), (fixed_use, hybrid_use) = cold.values(), memory.values()
         ratio = fixed / hybrid if hybrid else float("inf")
-        yield ("a fixed 10 min keep-alive has more cold starts (75th percentile of models) than the hybrid histogram, at "
+        yield ("a fixed 10 min keep-alive has more cold starts (75th percentile of models) than hybrid histogram, at "
                "equal memory", "Serverless in the Wild (ATC '20)", "about 2.5 x",
                f"{world}: {ratio:.2f} x ({100 * fixed:.1f} % and {100 * hybrid:.1f} %), with "
                f"{hybrid_use / fixed_use:.2f} x the memory",
