@@ -185,8 +185,8 @@ class Belady(Ranked):
 
 
 class S3Fifo(Fifo):
-    """Small, main and ghost queues by bytes; the small one has room for the largest object. With `fill_main` what does not fit into
-    it goes to the main one until the first eviction."""
+    """Small, main and ghost queues by bytes; the small one has room for the largest object. With `fill_main` what
+    does not fit into it goes to the main one until the first eviction."""
 
     def __init__(self, sizes: Sequence[int], capacity: int, fill_main: bool = False) -> None:
         self.sizes, self.fill_main = sizes, fill_main
