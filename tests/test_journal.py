@@ -100,6 +100,17 @@ def test_what_a_policy_tells_may_be_no_number(tmp_path: Path, built: Build) -> N
     assert isinstance(decision, EvictionDecision) and math.isnan(decision.columns["age"][0])
 
 
+def test_decisions_are_read_where_wanted(tmp_path: Path, built: Build) -> None:
+    told = ScalingDecision({"0 step": 3}, 1, 2), EvictionDecision(0, True, 3, 5, 0, (), (), {',"decisions":': [1]})
+    event = ev.DownloadFailed(0, 1, ',"decisions":[')
+    steps = [Step(1, event, (), ()), Step(2, event, (), told[:1]), Step(3, event, (), told[1:])]
+    path = written(tmp_path / "journal.jsonl.zst", built, steps)
+    with open_journal(path) as journal:
+        assert list(journal.steps(lambda text: "ScalingDecision" in text)) == [*steps[:2], Step(3, event, ())]
+    with open_journal(path) as journal:
+        assert list(journal.steps()) == steps
+
+
 def test_every_event_action_and_decision_is_known() -> None:
     kinds = [*get_args(ev.Event), *get_args(ac.Action), *get_args(Decision)]
     assert set(KNOWN.values()) == set(kinds)

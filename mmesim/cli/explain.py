@@ -88,7 +88,7 @@ class _Case:
         self.at_ns = None if self.at is None else parse_time(self.at)
         self.slot = None if self.instance is None else self.instances.slot(self.instance)
 
-    def history(self, wanted: Wanted) -> History:
+    def history(self, wanted: Wanted | None = None) -> History:
         """The journal, with a progress bar."""
         from mmesim.cli.progress import simulated_time
         from mmesim.report.explain_history import read_history
@@ -148,27 +148,24 @@ class _Case:
     def evictions(self) -> Told:
         """`--evictions`."""
         from mmesim.report import explain_eviction
-        from mmesim.report.explain_history import nothing
         from mmesim.report.explain_words import model_number
         victim = None if self.model is None else model_number(self.models(), self.model)
-        history = self.history(nothing)
+        history = self.history()
         found = explain_eviction.evictions_of(history, victim, self.slot, self.at_ns)
         told = explain_eviction.evictions_list(history, found, self.instances)
         return told, explain_eviction.evictions_text(told, str(self.run))
 
     def scaling(self) -> Told:
         """`--scaling`."""
-        from mmesim.report.explain_history import nothing
         from mmesim.report.explain_scaling import explain_scaling, scaling_text
-        told = explain_scaling(self.history(nothing), self.instances, self.at_ns)
+        told = explain_scaling(self.history(), self.instances, self.at_ns)
         return told, scaling_text(told)
 
     def overview(self) -> Told:
         """No option: everything, shortly."""
-        from mmesim.report.explain_history import nothing
         from mmesim.report.explain_overview import overview, overview_text
         from mmesim.report.explain_requests import Filter, has_requests, slowest
-        history = self.history(nothing)
+        history = self.history()
         rows = slowest(self.run, SHOWN, Filter(self.model, self.slot, self.at_ns), self._since_ns()) \
             if has_requests(self.run) else None
         told = overview(history, rows, self.instances)

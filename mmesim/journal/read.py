@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmesim.core.actions import Action
 from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 from mmesim.errors import InputError, Problem
-from mmesim.journal.text import SCHEMA, value_from_json
+from mmesim.journal.text import DECISIONS, SCHEMA, value_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,13 @@ class JournalReader:
 
     def __iter__(self) -> Iterator[Step]:
         """Raises InputError at a line that is not a step."""
+        return self.steps()
+
+    def steps(self, wanted: Callable[[str], bool] | None = None) -> Iterator[Step]:
+        """The same; `wanted` says by their text whether a step's decisions are read: most of a journal is decisions."""
         for line in self._lines:
-            data = self._parsed(line)
+            told = line.find(DECISIONS) if wanted is not None else -1
+            data = self._parsed(line if told < 0 or wanted is None or wanted(line[told:]) else line[:told] + "}")
             try:
                 yield Step(data["t"], value_from_json(data["event"]), tuple(map(value_from_json, data["actions"])),
                            tuple(map(value_from_json, data.get("decisions", ()))))

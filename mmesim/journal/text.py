@@ -21,6 +21,8 @@ from mmesim.core.types import Failure
 
 SCHEMA = 2
 """Version of the journal's layout; the header carries it."""
+DECISIONS = ',"decisions":'
+"""What stands before the decisions of a step, and nowhere else: in a text its quotes would be escaped."""
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in
                           (*get_args(Event), *get_args(Action), *get_args(Decision))}
 _text = json.encoder.encode_basestring_ascii
@@ -65,7 +67,7 @@ def step_to_json(now_ns: int, event: Event, actions: tuple[Action, ...], decisio
     """One line, without its newline."""
     writers = _WRITERS
     done = ",".join([writers[type(action)](action) for action in actions]) if actions else ""
-    why = f',"decisions":[{",".join([writers[type(one)](one) for one in decisions])}]' if decisions else ""
+    why = f'{DECISIONS}[{",".join([writers[type(one)](one) for one in decisions])}]' if decisions else ""
     return f'{{"t":{now_ns},"event":{writers[type(event)](event)},"actions":[{done}]{why}}}'
 
 

@@ -24,6 +24,7 @@ EVICTED = "evicted for "
 """How the reason of an unload begins that made room for another model."""
 Wanted = Callable[[int, EvictionDecision], bool]
 """Whether the decision at this time is to be kept."""
+SCALING = f'"{ScalingDecision.__name__}"'
 
 
 @dataclass(slots=True)
@@ -86,7 +87,6 @@ class History:
     """(time, slot) of instances that came into service."""
     refused: Counter[tuple[int, str]] = field(default_factory=Counter)
     """Misses refused and waiters failed, by (model, why)."""
-    tells_decisions: bool = False
     steps: int = 0
     ended_ns: int = 0
 
@@ -96,6 +96,11 @@ class History:
         names: list[str] = self.header["models"]
         return names
 
+    @property
+    def tells_decisions(self) -> bool:
+        """Whether policies' decisions were recorded."""
+        return bool(self.header["scenario"]["output"]["decisions"])
+
     def of(self, model: int, slot: int | None = None) -> list[Stay]:
         """Stays of a model, in order of their beginning."""
         return [stay for stay in self.stays if stay.model == model and slot in (None, stay.slot)]
@@ -104,13 +109,13 @@ class History:
 class Reader:
     """Follows the steps; `history` grows."""
 
-    def __init__(self, header: dict[str, Any], wanted: Wanted) -> None:
+    def __init__(self, header: dict[str, Any], wanted: Wanted | None) -> None:
         self.history = History(header)
         self._wanted = wanted
         self._open: dict[tuple[int, int], Stay] = {}
         self._missed: dict[int, int] = {}
         self._on: dict[type, Callable[[int, Any], None]] = {
-            ev.ModelMissed: lambda t, e: self._missed.setdefault(e.model, t),
+            ev.ModelMissed: self._miss,
             ev.DownloadFinished: self._downloaded, ev.DownloadFailed: self._failed, ev.LoadFinished: self._ready,
             ev.LoadFailed: self._load_failed, ev.UnloadFinished: self._gone,
             ev.InstanceJoined: lambda t, e: self.history.joined.append((t, e.instance)),
@@ -137,6 +142,9 @@ class Reader:
             self._open[key] = Stay(*key, self._missed.pop(told.model, t))
             self.history.stays.append(self._open[key])
         return self._open[key]
+
+    def _miss(self, t: int, event: ev.ModelMissed) -> None:
+        self._missed.setdefault(event.model, t)
 
     def _download(self, t: int, action: ac.StartDownload) -> None:
         self._stay(t, action).download_ns = t
@@ -185,19 +193,12 @@ class Reader:
         self.history.refused[action.model, action.failure.name.lower()] += 1
 
     def _scaled(self, t: int, decision: ScalingDecision) -> None:
-        self.history.tells_decisions = True
         if decision.wanted != decision.desired:
             self.history.scaling.append((t, decision))
 
     def _decided(self, t: int, decision: EvictionDecision) -> None:
-        self.history.tells_decisions = True
-        if self._wanted(t, decision):
+        if self._wanted is not None and self._wanted(t, decision):
             self.history.decisions.append((t, decision))
-
-
-def nothing(at_ns: int, decision: EvictionDecision) -> bool:
-    """Wants no decision."""
-    return False
 
 
 def journal_of(folder: Path) -> Path:
@@ -207,13 +208,13 @@ def journal_of(folder: Path) -> Path:
     return folder / NAME
 
 
-def read_history(folder: Path, wanted: Wanted = nothing, tick: Callable[[int], None] | None = None) -> History:
-    """The journal of a result folder. `tick` gets the simulated time (ns) now and then. Raises InputError when there is
-    none, or at what is no step."""
+def read_history(folder: Path, wanted: Wanted | None = None, tick: Callable[[int], None] | None = None) -> History:
+    """The journal of a result folder; no `wanted`: no decisions to evict are kept. `tick` gets the simulated time (ns)
+    now and then. Raises InputError when there is no journal, or at what is no step."""
     path = journal_of(folder)
     with open_journal(path) as journal:
         reader = Reader(journal.header, wanted)
-        for n, step in enumerate(journal):
+        for n, step in enumerate(journal.steps(None if wanted else lambda text: SCALING in text)):
             try:
                 reader.step(step)
             except (AttributeError, KeyError, TypeError) as error:

@@ -109,7 +109,8 @@ def _made_room(row: Row, stay: Stay | None, history: History) -> list[dict[str, 
     """What left for its model while it waited, and what could not leave."""
     if stay is None:
         return []
-    end_ns, held_back = row["issued_ns"] + row["latency_ns"], {}
+    end_ns = row["issued_ns"] + row["latency_ns"]
+    held_back: dict[tuple[int, int], tuple[int, ...]] = {}
     for at_ns, decision in history.decisions:
         held_back |= {(at_ns, victim): decision.held_back for victim in decision.victims}
     result = []

@@ -113,7 +113,7 @@ def around(folder: Path, row: Row) -> Around:
         warm.append(batch["latency_ns"][mine & answered & (batch["tier"] == "gpu")])
         here = (batch["instance"] == row["instance"]) & (batch["serial"] != row["serial"])
         begun = (batch["issued_ns"] <= end_ns) & (batch["issued_ns"] + batch["latency_ns"] >= start_ns)
-        held = sum(batch[part] for part in LOADING) > 0
+        held = _loading_ns(batch) > 0
         if any(row[part] for part in LOADING):
             result.sharing += int((mine & here & begun & held).sum())
         _add_device_time(result.device_ns, batch, here & answered & begun, queued_ns, end_ns)
@@ -123,7 +123,7 @@ def around(folder: Path, row: Row) -> Around:
 
 def next_uses(folder: Path, models: Iterable[str], after_ns: int) -> dict[str, int]:
     """When each of these models was first asked for again after a time; absent: never in this run."""
-    wanted, found = set(models), {}
+    wanted, found = set(models), dict[str, int]()
     for batch in batches(folder, ("model", "issued_ns")):
         later = batch["issued_ns"] > after_ns
         names, issued_ns = batch["model"][later], batch["issued_ns"][later]
@@ -137,7 +137,7 @@ def waited_for(folder: Path, model: str, slot: int, since_ns: int, until_ns: int
     """(requests, ns in all) that waited on the instance for a load of the model and were issued within the time."""
     requests = total_ns = 0
     for batch in batches(folder, ("serial", "model", "instance", "issued_ns", "latency_ns", *LOADING)):
-        wait_ns = sum(batch[part] for part in LOADING)
+        wait_ns = _loading_ns(batch)
         kept = Filter(model, slot).of(batch) & (batch["issued_ns"] >= since_ns) & (batch["issued_ns"] <= until_ns)
         requests += int((kept & (wait_ns > 0)).sum())
         total_ns += int(wait_ns[kept].sum())
@@ -146,6 +146,11 @@ def waited_for(folder: Path, model: str, slot: int, since_ns: int, until_ns: int
 
 _COLUMNS = ("serial", "attempt", "model", "instance", "tier", "failure", "items", "batch_items", "issued_ns",
             "first_issued_ns", "latency_ns", *PARTS)
+
+
+def _loading_ns(batch: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = np.sum([batch[part] for part in LOADING], axis=0, dtype=np.int64)
+    return total
 
 
 def _rows(batch: dict[str, NDArray[Any]], positions: NDArray[np.intp]) -> list[Row]:

@@ -75,7 +75,8 @@ def scaling_text(told: dict[str, Any]) -> Iterator[str]:
 
 def _change_text(change: dict[str, Any]) -> Iterator[str]:
     direction = "out" if change["to"] > change["from"] else "in"
-    cut = f" (the policies wanted {change['wanted_by_policies']}: cut by the bounds)" if change["cut_by_bounds"] else ""
+    wanted = change["wanted_by_policies"]
+    cut = f": the bounds demand it (the policies wanted {wanted})" if change["cut_by_bounds"] else ""
     yield f"{clock(change['at_ns'])}  scale {direction} from {change['from']} to {change['to']}{cut}"
     for each in change["policies"]:
         wish = "no opinion" if each["wish"] is None else f"wanted {each['wish']}"
