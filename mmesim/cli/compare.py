@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,8 @@ from mmesim.cli.progress import no_steps, steps
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from mmesim.planner.compare.run import Plan
+    from mmesim.planner.compare.variants import Contender
     from mmesim.results.comparison import Comparison
 
 SEEDS, MOST_SEEDS = 10, 30
@@ -66,34 +68,45 @@ def compare(
 
       mmesim compare my.yaml --vary endpoint.eviction.gpu=lru,my_policy.py:Mine --memory default
     """
-    from mmesim.dataplane.compiled import warm_up
-    from mmesim.planner.compare.ranking import known_key
-    from mmesim.planner.compare.run import Plan, finished
-    from mmesim.planner.compare.run import compare as run_all
     from mmesim.planner.compare.variants import contenders
-    from mmesim.results.comparison_files import CELLS, check_folder
     say: Say = (lambda _: None) if quiet else note
     chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
-    name = name or f"{chosen[0].scenario.name}-compare"
-    folder = out / name
+    folder = out / (name or f"{chosen[0].scenario.name}-compare")
+    plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory, processes)
+    comparison = _compared(plan, as_json, say, bar=not quiet)
+    _show(comparison, as_json)
+    _write(comparison, folder, say, report=not no_report)
+
+
+def _plan(chosen: Sequence[Contender], folder: Path, seeds: int | None, until_decided: str | None, confidence: str,
+          indifference: str, rank_by: str | None, memory: str | None, processes: int) -> Plan:
+    """The options as a plan. Raises InputError with what is wrong with one."""
+    from mmesim.planner.compare.ranking import known_key
+    from mmesim.planner.compare.run import Plan
+    from mmesim.results.comparison_files import CELLS, check_folder
     check_folder(folder)
-    plan = Plan(chosen, seeds or (MOST_SEEDS if until_decided else SEEDS), folder / CELLS, name=name,
-                command=shlex.join(["mmesim", *sys.argv[1:]]),
-                confidence=_share("--until-decided", until_decided) if until_decided
-                else _share("--confidence", confidence),
-                until_decided=until_decided is not None, indifference=_share("--indifference", indifference),
-                rank_by=None if rank_by is None else known_key(rank_by), memory=_memory(memory), processes=processes)
+    return Plan(
+        chosen, seeds or (MOST_SEEDS if until_decided else SEEDS), folder / CELLS, name=folder.name,
+        command=shlex.join(["mmesim", *sys.argv[1:]]), until_decided=until_decided is not None,
+        confidence=_share("--until-decided", until_decided) if until_decided else _share("--confidence", confidence),
+        indifference=_share("--indifference", indifference), rank_by=None if rank_by is None else known_key(rank_by),
+        memory=_memory(memory), processes=processes)
+
+
+def _compared(plan: Plan, as_json: bool, say: Say, *, bar: bool) -> Comparison:
+    """Run what is missing; Ctrl-C shows what is complete so far and ends the command."""
+    from mmesim.dataplane.compiled import warm_up
+    from mmesim.planner.compare.run import compare as run_all
+    from mmesim.planner.compare.run import finished
     warm_up(say)
     try:
-        comparison = run_all(plan, steps if not quiet else no_steps, say)
+        return run_all(plan, steps if bar else no_steps, say)
     except KeyboardInterrupt:
         say("stopped; what is finished is stored: the same command goes on from there")
         if (partial := finished(plan)) is not None:
             say(f"so far, {len(partial.seeds)} of {plan.seeds} seeds:")
             _show(partial, as_json)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _show(comparison, as_json)
-    _write(comparison, folder, say, report=not no_report)
 
 
 def _share(option: str, text: str) -> float:
