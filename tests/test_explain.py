@@ -135,6 +135,7 @@ def test_the_second_waits_for_the_download_thread(story: Path) -> None:
 def test_who_had_to_leave_is_told_and_how_long_that_took(story: Path) -> None:
     assert parts(story, 3)["waiting for memory"] == pytest.approx(UNLOAD_S, abs=1e-9)
     (told,) = explain(story, "--request", "3")
+    assert told["before_room_s"] == 0
     decided_s = 100 + FETCH_S + EXTRACT_S
     (victim,) = told["made_room"]
     assert victim == {"model": "b", "on_disk": False, "at_s": pytest.approx(decided_s, abs=1e-6),

@@ -165,10 +165,13 @@ class _Case:
         """No option: everything, shortly."""
         from mmesim.report.explain_overview import overview, overview_text
         from mmesim.report.explain_requests import Filter, has_requests, slowest
+        from mmesim.report.explain_words import model_number
         history = self.history()
+        if self.model is not None:
+            model_number(history.models, self.model)
         rows = slowest(self.run, SHOWN, Filter(self.model, self.slot, self.at_ns), self._since_ns()) \
             if has_requests(self.run) else None
-        told = overview(history, rows, self.instances)
+        told = overview(history, rows, self.instances, self._since_ns())
         return told, overview_text(told, str(self.run))
 
 

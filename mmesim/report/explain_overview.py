@@ -16,10 +16,11 @@ from mmesim.results.lanes import THRASH_WINDOW_NS
 MOST = 5
 
 
-def overview(history: History, rows: Sequence[Row] | None, instances: Instances) -> dict[str, Any]:
-    """What there is to explain, times in ns. `rows`: the slowest requests; None: they were not recorded."""
+def overview(history: History, rows: Sequence[Row] | None, instances: Instances, since_ns: int) -> dict[str, Any]:
+    """What there is to explain, times in ns. `rows`: the slowest requests; None: they were not recorded. Of the cold
+    starts, those from `since_ns` on."""
     return {"slowest": None if rows is None else [_request(row, history) for row in rows],
-            "slowest_cold_starts": _cold_starts(history, instances), "thrashing": _thrashing(history),
+            "slowest_cold_starts": _cold_starts(history, instances, since_ns), "thrashing": _thrashing(history),
             "evictions": len(history.evictions), "scaling": [
                 {"at_ns": t, "from": decision.desired, "to": decision.wanted} for t, decision in history.scaling],
             "refused": [{"model": history.models[model], "why": why, "times": n}
@@ -33,8 +34,8 @@ def _request(row: Row, history: History) -> dict[str, Any]:
             "latency_ns": row["latency_ns"], "mostly": longest.what, "mostly_ns": longest.length_ns}
 
 
-def _cold_starts(history: History, instances: Instances) -> list[dict[str, Any]]:
-    done = [stay for stay in history.stays if stay.ready_ns >= 0]
+def _cold_starts(history: History, instances: Instances, since_ns: int) -> list[dict[str, Any]]:
+    done = [stay for stay in history.stays if stay.ready_ns >= 0 and stay.asked_ns >= since_ns]
     done.sort(key=lambda stay: (stay.asked_ns - stay.ready_ns, stay.asked_ns))
     return [{"model": history.models[stay.model], "at_ns": stay.asked_ns, "took_ns": stay.ready_ns - stay.asked_ns,
              "instance": instances.number(stay.slot, stay.asked_ns), "from": "S3" if stay.download_ns >= 0 else "disk",

@@ -42,6 +42,7 @@ def explain_request(row: Row, near: Around, history: History, instances: Instanc
     """The explanation as a value: times in ns, counted from the run's beginning."""
     stay = stay_of(row, history)
     parts = [part for part in parts_of(row, stay, history) if part.length_ns > 0]
+    made_room = _made_room(row, stay, history)
     total = max(1, row["latency_ns"])
     return {
         "request": row["serial"], "model": row["model"], "attempt": row["attempt"], "failure": row["failure"],
@@ -51,7 +52,7 @@ def explain_request(row: Row, near: Around, history: History, instances: Instanc
                    "share": part.length_ns / total} for part in parts],
         "model_median_ns": _median(near.latencies_ns), "model_requests": len(near.latencies_ns),
         "warm_median_ns": _median(near.warm_ns), "waited_with": near.sharing,
-        "made_room": _made_room(row, stay, history),
+        "made_room": made_room, "before_room_ns": _before_room_ns(row, made_room),
         "device_held_by": [{"model": model, "time_ns": held} for model, held in near.device_ns.most_common(5)],
         "loads_meanwhile": _loads_meanwhile(row, history)}
 
@@ -124,6 +125,12 @@ def _made_room(row: Row, stay: Stay | None, history: History) -> list[dict[str, 
     return result
 
 
+def _before_room_ns(row: Row, made_room: Sequence[dict[str, Any]]) -> int:
+    """How long it waited for memory before anything left for it: loads ahead of it have their turn first."""
+    begun_ns = row["issued_ns"] + sum(row[part] for part in PARTS[:Reason.ROOM])
+    return max(0, min([each["at_ns"] for each in made_room if not each["on_disk"]], default=begun_ns) - begun_ns)
+
+
 def _loads_meanwhile(row: Row, history: History) -> list[str]:
     """Other models that a load thread of its instance worked on while it was held there."""
     ready_ns = row["issued_ns"] + sum(row[part] for part in PARTS[:Reason.STALL])
@@ -168,6 +175,9 @@ def _compared(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _meanwhile(told: dict[str, Any]) -> Iterator[str]:
+    if told["before_room_ns"]:
+        yield (f"for {lasting(told['before_room_ns'])} nothing left for it: loads ahead of it had their turn first, or "
+               "all was busy")
     for each in told["made_room"]:
         what = "the files of " if each["on_disk"] else ""
         took = "" if each["on_disk"] or each["gone_ns"] < 0 else \

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmesim.core.decisions import ScalingDecision
 from mmesim.report.explain_history import History
-from mmesim.report.explain_words import Instances, clock, columns, lasting
+from mmesim.report.explain_words import Instances, clock, columns
 from mmesim.report.wording import plural
 
 DATAPOINTS = 15
@@ -87,7 +87,7 @@ def _change_text(change: dict[str, Any]) -> Iterator[str]:
         if each["settings"]:
             yield "    set: " + ", ".join(f"{name} {_setting(value)}" for name, value in each["settings"].items())
     yield from columns([f"instance {each['instance']} was in service at {clock(each['at_ns'])},",
-                        f"{lasting(each['took_ns'])} later"] for each in change["joined"]) if change["joined"] else ()
+                        f"{clock(each['took_ns'])} later"] for each in change["joined"]) if change["joined"] else ()
     if direction == "out" and not change["joined"]:
         yield "  no instance launched for it came into service before the end of the run"
 
