@@ -103,7 +103,7 @@ class CopyCandidates(Candidates):
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
         return rates_rps(self._column("rate_q16"), self._column("rate_at_ns"), self._now_ns)
 
-    def shown(self, positions: list[int], gone: Mapping[int, int]) -> dict[str, Sequence[float]]:
+    def shown(self, positions: NDArray[np.intp], gone: Mapping[int, int]) -> dict[str, Sequence[float]]:
         """What is kept of these candidates to explain a decision; `gone`: bytes of those that have left already.
 
         Rates are cut to millionths: written in full they would cost more than all the rest."""
@@ -351,7 +351,8 @@ def explained(candidates: CopyCandidates, on_disk: bool, wanted_by: int, need_by
     """What the policy saw and told, of its victims and of those it would have named next."""
     gone = {victim.model: victim.size_bytes for victim in victims}
     first = [int((candidates.model == model).argmax()) for model in list(gone)[:ROWS]]
-    rows = first + [at for at in _in_order(candidates, ROWS + len(gone)) if at not in first][:ROWS - len(first)]
+    others = [at for at in _in_order(candidates, ROWS + len(gone)) if at not in first]
+    rows = np.array([*first, *others][:ROWS], np.intp)
     told = {name: column[rows].tolist() for name, column in candidates.told.items() if len(column) == len(candidates)}
     return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), tuple(gone),
                             candidates.held_back, {**told, **candidates.shown(rows, gone)})
@@ -361,11 +362,10 @@ def _in_order(candidates: Candidates, n: int) -> list[int]:
     """Positions of the first n candidates by the policy's keys, as far as it gave any."""
     keys = [key for key in candidates.order or (*candidates.told.values(), candidates.model)
             if len(key) == len(candidates)]
-    near: NDArray[np.intp] | slice = slice(None)
-    if len(candidates) > max(n, SORTED_WHOLE):
-        near = (keys[0] <= np.partition(keys[0], n)[n]).nonzero()[0]
-    order = np.lexsort([key[near] for key in keys[::-1]])[:n]
-    return (order if isinstance(near, slice) else near[order]).tolist()  # type: ignore[no-any-return]
+    if len(candidates) <= max(n, SORTED_WHOLE):
+        return np.lexsort(keys[::-1])[:n].tolist()  # type: ignore[no-any-return]
+    near = (keys[0] <= np.partition(keys[0], n)[n]).nonzero()[0]
+    return near[np.lexsort([key[near] for key in keys[::-1]])[:n]].tolist()  # type: ignore[no-any-return]
 
 
 def not_a_candidate(victim: Candidate) -> WrongAnswer:
