@@ -76,12 +76,14 @@ def test_a_cold_start_under_way_may_still_take_the_room() -> None:
 
 def test_slack_between_adding_and_taking_away() -> None:
     """4 instances. Share 0.25 · 4 = 1 copy; with the slack of a half up to 2 are kept, the third leaves: of the copies
-    the one where most requests go."""
+    the one where most requests go; unless there is room anyway."""
     uses = {0: 25, 1: 25, 2: 25, 3: 25}
     others = {1: (1,), 2: (2,), 3: (3,)}
-    assert decided(endpoint(uses, {0: (0, 1), **others})) == []
-    assert decided(endpoint(uses, {0: (0, 1, 2), **others}, rates=(1, 7, 2, 1))) == [(1, 0, False)]
-    assert decided(endpoint(uses, {0: (0, 1, 2), **others}, rates=(1, 7, 2, 1)), slack_fraction=1.5) == []
+    three = endpoint(uses, {0: (0, 1, 2), **others}, rates=(1, 7, 2, 1), free_gib=0.5)
+    assert decided(endpoint(uses, {0: (0, 1), **others}, free_gib=0.5)) == []
+    assert decided(three) == [(1, 0, False)]
+    assert decided(three, slack_fraction=1.5) == []
+    assert decided(endpoint(uses, {0: (0, 1, 2), **others}, rates=(1, 7, 2, 1), free_gib=1)) == []
 
 
 def test_a_model_without_a_copy_waits_for_its_request() -> None:

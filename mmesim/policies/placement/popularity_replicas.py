@@ -27,8 +27,9 @@ class PopularityReplicas(PlacementPolicy):
     AlpaServe (OSDI '23) adds replicas one by one where most requests go unserved, on the least used group that has
     room ("selective replication"); with equal service times and a bound on the load of a copy it ends at these numbers.
     Every `period` copies that are missing are added, the most loaded first, on the instance with the fewest requests
-    that has room (any instance with `displace`), and copies beyond ceil(p · `spread` · (1 + `slack`) · instances) leave
-    the instance with the most. Between the two numbers nothing changes. Shares are those of a rate that forgets half of
+    that has room (any instance with `displace`). Copies beyond ceil(p · `spread` · (1 + `slack`) · instances) leave full
+    instances, those with the most requests first; a copy that takes nobody's room stays. Full is an instance without
+    room for the largest model. Between the two numbers nothing changes. Shares are those of a rate that forgets half of
     the past each `half_life`. A missing model without any copy is left to its next request, whose place
     `least_loaded` chooses.
     """
@@ -71,8 +72,11 @@ class PopularityReplicas(PlacementPolicy):
         least, most = (np.clip(np.ceil(load * more - ROUNDING), 1, len(instances))
                        for more in (1.0, 1 + self.slack_fraction))
         rates = {one.index: one.rate_rps(now_ns) for one in instances}
+        room = Room(endpoint.models, instances)
+        largest = max(map(need_bytes, endpoint.models))
+        full = {i: rate for i, rate in rates.items() if room.free_bytes[i] < largest}
         leaving = [decision for model in endpoint.models if model.n_copies > most[model.index]
-                   for decision in self._fewer(model, int(most[model.index]), rates)]
+                   for decision in self._fewer(model, int(most[model.index]), full)]
         return leaving + list(self._more(endpoint, instances, least, load, rates))
 
     def _count(self, uses: NDArray[np.int64], now_ns: int) -> None:
@@ -85,9 +89,9 @@ class PopularityReplicas(PlacementPolicy):
         self._uses, self._asked_ns = uses, now_ns
 
     @staticmethod
-    def _fewer(model: ModelView, most: int, rates: dict[int, float]) -> list[Prewarm]:
-        """The copies that are too many, where most requests go first."""
-        ready = sorted((i for i in model.copies if i in rates), key=lambda i: (-rates[i], i))
+    def _fewer(model: ModelView, most: int, full: dict[int, float]) -> list[Prewarm]:
+        """The copies that are too many, on these instances, where most requests go first."""
+        ready = sorted((i for i in model.copies if i in full), key=lambda i: (-full[i], i))
         return [Prewarm(instance, model.index, load=False) for instance in ready[:model.n_copies - most]]
 
     def _more(self, endpoint: EndpointView, instances: Sequence[InstanceView], least: NDArray[np.float64],
