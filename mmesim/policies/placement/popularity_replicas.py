@@ -27,11 +27,11 @@ class PopularityReplicas(PlacementPolicy):
     AlpaServe (OSDI '23) adds replicas one by one where most requests go unserved, on the least used group that has
     room ("selective replication"); with equal service times and a bound on the load of a copy it ends at these numbers.
     Every `period` copies that are missing are added, the most loaded first, on the instance with the fewest requests
-    that has room (any instance with `displace`). Copies beyond ceil(p · `spread` · (1 + `slack`) · instances) leave full
-    instances, those with the most requests first; a copy that takes nobody's room stays. Full is an instance without
-    room for the largest model. Between the two numbers nothing changes. Shares are those of a rate that forgets half of
-    the past each `half_life`. A missing model without any copy is left to its next request, whose place
-    `least_loaded` chooses.
+    that has room (any instance with `displace`). Copies beyond ceil(p · `spread` · (1 + `slack`) · instances) leave
+    full instances, those with the most requests first; full is one without room for the largest model, and a copy that
+    takes nobody's room stays. Between the two numbers nothing changes. Shares are those of a rate that forgets half of
+    the past each `half_life`. A missing model without any copy is left to its next request, whose place `least_loaded`
+    chooses.
     """
 
     name: ClassVar[str] = "popularity_replicas"
