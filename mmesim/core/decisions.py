@@ -27,7 +27,7 @@ class EvictionDecision:
     held_back: tuple[int, ...]
     """READY copies that were no candidates: busy or pinned. (For the disk: not kept.)"""
     columns: Mapping[str, Sequence[float]]
-    """``model``, what the policy saw of each candidate, and what it told (`Candidates.tell`)."""
+    """Of each candidate kept: what the policy told (`Candidates.tell`), ``model``, ``last_use_ns`` and ``uses``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ further than needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
@@ -103,18 +103,12 @@ class CopyCandidates(Candidates):
     def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
         return rates_rps(self._column("rate_q16"), self._column("rate_at_ns"), self._now_ns)
 
-    def shown(self, positions: NDArray[np.intp], gone: Mapping[int, int]) -> dict[str, Sequence[float]]:
-        """What is kept of these candidates to explain a decision; `gone`: bytes of those that have left already.
-
-        Rates are cut to millionths: written in full they would cost more than all the rest."""
-        copy, rows = self._copy, self._rows[positions]
-        models = self.model[positions].tolist()
-        rates = zip(copy.rate_q16[rows].tolist(), copy.rate_at_ns[rows].tolist(), strict=True)
-        return {"model": models, "size_bytes": [gone.get(model) or self._accounts[model] for model in models],
-                "last_use_ns": copy.last_use_ns[rows].tolist(), "uses": copy.uses[rows].tolist(),
-                "rate_rps": [int(q16 * 2.0 ** ((at_ns - self._now_ns) / RATE_HALF_LIFE_NS) * RATE_PER_COUNT * 1e6) / 1e6
-                             for q16, at_ns in rates],
-                "since_ns": getattr(copy, self._since)[rows].tolist()}
+    def shown(self, positions: NDArray[np.intp]) -> dict[str, Sequence[float]]:
+        """What is kept of these candidates to explain a decision: what the journal does not tell of them anyhow, and is
+        cheap to write (a rate costs as much as all the rest)."""
+        rows = self._rows[positions]
+        return {"model": self.model[positions].tolist(), "last_use_ns": self._copy.last_use_ns[rows].tolist(),
+                "uses": self._copy.uses[rows].tolist()}
 
     def _column(self, name: str) -> NDArray[np.int64]:
         column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
@@ -349,13 +343,13 @@ class Memory:
 def explained(candidates: CopyCandidates, on_disk: bool, wanted_by: int, need_bytes: int,
               victims: Sequence[Candidate]) -> EvictionDecision:
     """What the policy saw and told, of its victims and of those it would have named next."""
-    gone = {victim.model: victim.size_bytes for victim in victims}
-    first = [int((candidates.model == model).argmax()) for model in list(gone)[:ROWS]]
+    gone = tuple([victim.model for victim in victims])
+    first = [int((candidates.model == model).argmax()) for model in gone[:ROWS]]
     others = [at for at in _in_order(candidates, ROWS + len(gone)) if at not in first]
     rows = np.array([*first, *others][:ROWS], np.intp)
     told = {name: column[rows].tolist() for name, column in candidates.told.items() if len(column) == len(candidates)}
-    return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), tuple(gone),
-                            candidates.held_back, {**told, **candidates.shown(rows, gone)})
+    return EvictionDecision(candidates.instance, on_disk, wanted_by, need_bytes, len(candidates), gone,
+                            candidates.held_back, {**told, **candidates.shown(rows)})
 
 
 def _in_order(candidates: Candidates, n: int) -> list[int]:

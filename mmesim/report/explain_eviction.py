@@ -23,7 +23,7 @@ from mmesim.report.explain_words import Instances, clock, columns, lasting, seve
 from mmesim.report.wording import format_bytes, plural
 
 NS_COLUMNS = {"last_use_ns": "last use", "since_ns": "since", "last_touch_ns": "last touch"}
-HEADS = {"model": "model", "size_bytes": "size", "uses": "uses", "rate_rps": "rate /s", **NS_COLUMNS}
+HEADS = {"model": "model", "size_bytes": "size", "uses": "uses", **NS_COLUMNS}
 
 
 def wanted_of(victim: int, slot: int | None) -> Wanted:
@@ -61,16 +61,20 @@ def explain_eviction(each: Eviction, history: History, folder: Path, instances: 
         "reload": _reload(each, history, folder), "hindsight": None,
         "times_evicted": sum(1 for other in history.evictions if other.model == each.model)}
     if decision is not None:
-        told["decision"] = _decision(decision, history)
+        told["decision"] = _decision(each, decision, history)
         if not each.on_disk and has_requests(folder):
             told["hindsight"] = _hindsight(each, decision, history, folder)
     return told
 
 
-def _decision(decision: EvictionDecision, history: History) -> dict[str, Any]:
+def _decision(each: Eviction, decision: EvictionDecision, history: History) -> dict[str, Any]:
+    """The decision with its candidates as rows; sizes and ages of copies stand in their stays."""
     names = history.models
+    there = {} if each.on_disk else {stay.model: {"size_bytes": stay.gpu_bytes, "since_ns": stay.ready_ns}
+                                     for stay in history.stays if stay.slot == each.slot and stay.is_ready(each.at_ns)}
     rows = [dict(zip(decision.columns, values, strict=True)) for values in zip(*decision.columns.values(), strict=True)]
-    candidates = [{**row, "model": names[int(row["model"])], "victim": int(row["model"]) in decision.victims,
+    candidates = [{**row, **there.get(int(row["model"]), {}), "model": names[int(row["model"])],
+                   "victim": int(row["model"]) in decision.victims,
                    "reload_s": history.header["reload_s"][int(row["model"])][decision.on_disk]} for row in rows]
     return {"need_bytes": decision.need_bytes, "candidates": decision.offered, "shown": candidates,
             "victims": [names[model] for model in decision.victims],
