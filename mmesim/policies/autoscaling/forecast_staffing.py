@@ -26,6 +26,9 @@ class ForecastStaffing(AutoscalingPolicy):
     once. The forecast is the larger of *seasonal naive*, the smoothed rate of one `season` before, and *level plus
     trend* (Holt 1957, exponential smoothing over `level` and `trend`). Fewer instances only when that was so for
     `stabilization`, Kubernetes HPA's rule. MArk (ATC '19) shows why to forecast: an instance takes minutes to start.
+
+    *Helps* where the same hour comes every day (no errors, target tracking 9.8 %, for a seventh more money); *hurts*
+    where the load changes slowly: 46 to 84 % dearer than target tracking for nothing. Figures: docs/policies-built-in.
     """
 
     name: ClassVar[str] = "forecast_staffing"

@@ -42,6 +42,9 @@ class SloFeedback(AutoscalingPolicy):
     steeper than M/M/1's; as each decision starts from the latency measured, an error shows up as a second step.
 
     The metric is ModelLatency: what requests wait for a load is not in it, and no reason to add instances.
+
+    *Helps* where utilisation misleads: over days and nights 26 % cheaper than target tracking, within the objective;
+    *no better* in a flash crowd, where it is as late (4.8 % errors both). Figures: docs/policies-built-in.
     """
 
     name: ClassVar[str] = "slo_feedback"

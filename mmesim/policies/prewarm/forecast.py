@@ -32,6 +32,9 @@ class ForecastPrewarm(PrewarmPolicy):
     The idea is IceBreaker's (ASPLOS '22): forecast each function's series, and warm by expected benefit over cost. It
     forecasts by Fourier terms and also chooses between kinds of nodes; seasonal naive is the plainest member of that
     family: one period, known beforehand.
+
+    *Helps* with `displace` where the time of day tells who comes next (hit ratio 0.94, LRU alone 0.82); *hurts* with it
+    where there are only rates to be forecast (0.835 instead of 0.841). Figures: docs/policies-built-in.
     """
 
     name: ClassVar[str] = "forecast"
