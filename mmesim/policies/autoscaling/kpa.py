@@ -33,8 +33,8 @@ class Kpa(AutoscalingPolicy):
     samples each second, so set ``metrics.period`` to 10s or less. Left out: scaling to zero, the activator and its
     burst capacity, which an endpoint does not have.
 
-    *Helps* in a flash crowd with a long `scale_down_delay` (no errors, target tracking 8 %, at twice the price); without
-    it gives up instances that take minutes to start and is overrun again. Figures: docs/policies-built-in.
+    *Helps* in a flash crowd with a long `scale_down_delay` (no errors, target tracking 8 %, at twice the price);
+    without it gives up instances that take minutes to start and is overrun again. Figures: docs/policies-built-in.
     """
 
     name: ClassVar[str] = "kpa"

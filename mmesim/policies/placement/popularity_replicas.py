@@ -33,8 +33,9 @@ class PopularityReplicas(PlacementPolicy):
     the past each `half_life`. A missing model without any copy is left to its next request, whose place `least_loaded`
     chooses.
 
-    *Helps* a hot model with memory to spare where the router adds no copies (p99 85 ms instead of 370 ms); *does nothing*
-    in full memory, and *hurts* there with `displace` (hit ratio 0.862 instead of 0.878). Figures: docs/policies-built-in.
+    *Helps* a hot model with memory to spare where the router adds no copies (p99 85 ms instead of 370 ms); *does
+    nothing* in full memory, and *hurts* there with `displace` (hit ratio 0.862 instead of 0.878). Figures:
+    docs/policies-built-in.
     """
 
     name: ClassVar[str] = "popularity_replicas"

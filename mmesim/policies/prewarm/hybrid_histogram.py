@@ -42,8 +42,8 @@ class HybridHistogram(PrewarmPolicy):
     of the period before the last. Time in service counts as idle. Made for memory that grows: it loads only into free
     memory (`displace`: also where others must leave), and what the eviction policy took away in the window stays away.
 
-    *Helps* models with a rhythm in tight memory (hit ratio 0.97, LRU alone 0.29); *hurts* in ample memory with nothing to
-    learn (0.995 instead of 1). Figures: docs/policies-built-in.
+    *Helps* models with a rhythm in tight memory (hit ratio 0.97, LRU alone 0.29); *hurts* in ample memory with nothing
+    to learn (0.995 instead of 1). Figures: docs/policies-built-in.
     """
 
     name: ClassVar[str] = "hybrid_histogram"
