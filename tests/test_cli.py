@@ -186,8 +186,7 @@ def test_the_old_result_stays_until_the_new_one_is_complete(tmp_path: Path) -> N
 
 def test_ctrl_c_keeps_what_was_simulated(tmp_path: Path) -> None:
     running = begun(*ENDLESS, cwd=tmp_path)
-    wait_for(lambda: left_in(tmp_path / "reports"))
-    time.sleep(4.0)
+    wait_for(lambda: any(path.stat().st_size for path in (tmp_path / "reports").glob("*/journal.jsonl.zst")))
     running.send_signal(signal.SIGINT)
     asked = time.monotonic()
     stdout, stderr = running.communicate(timeout=60)
