@@ -206,7 +206,7 @@ class Sink:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def step(self, now_ns, event, actions) -> None:
+    def step(self, now_ns, event, actions, decisions) -> None:
         if isinstance(event, MetricsPublished):
             self.names |= event.values.keys()
 
