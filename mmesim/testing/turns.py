@@ -68,6 +68,7 @@ class Evict:
     gone: int
 
     def ask(self, policy: Any) -> list[Any]:
+        """Its victims, and when to ask again where it holds some back."""
         policy.loaded(self.candidates.instance, self.came, self.now_ns)
         policy.removed(self.candidates.instance, self.gone, self.now_ns)
         columns = dict(vars(self.candidates))
