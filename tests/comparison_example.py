@@ -125,7 +125,7 @@ def example(variants: int = 8, seeds: int = 5, models: int = 200, curve: bool = 
     names = names_of(variants)
     made = {name: Made(k, numbers, models, luck, priced) for k, name in enumerate(names)}
     metrics = [each for each in METRICS if each.key not in missing and made[names[0]].rows[0][each.key] is not None]
-    keys = list(dict.fromkeys([*(each.key for each in metrics), "cache.cold_starts.failed"]))
+    keys = [each.key for each in metrics]
     best = Bound("offline optimum (PFOO-U)", {key: interval([value * (1 + 0.002 * x) for x in luck]) for key, value in (
         ("cache.hit_ratio", 0.945), ("residency.loads", 7800.0), ("load_s", 15200.0))},
         "One cache of the memory of all instances together, models loaded on demand only.")

@@ -11,6 +11,7 @@ from compare_parts import P99, cell, cells_of
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.verdicts import Status, all_told_apart, claims, sentences
+from mmesim.results.comparison_interval import interval
 from mmesim.scenario.schema import Objective
 
 TRIALS = 1500
@@ -26,7 +27,7 @@ def at_most(times: int, share: float, trials: int = TRIALS) -> bool:
 def test_intervals_cover_the_mean_as_often_as_they_say(n: int, confidence: float) -> None:
     rng = np.random.default_rng([n, int(100 * confidence)])
     hits = sum(found.low <= 7 <= found.high for _ in range(TRIALS)
-               if (found := stats.interval(rng.normal(7, 2, n).tolist(), confidence)))
+               if (found := interval(rng.normal(7, 2, n).tolist(), confidence)))
     assert abs(hits / TRIALS - confidence) < 3 * math.sqrt(confidence * (1 - confidence) / TRIALS)
 
 
@@ -42,7 +43,7 @@ def test_paired_ratios_cover_the_ratio() -> None:
 
 
 def test_one_seed_knows_nothing_and_equal_runs_know_all() -> None:
-    one, equal, none = stats.interval([3.0], 0.95), stats.interval([0.1] * 7, 0.95), stats.interval([None], 0.95)
+    one, equal, none = interval([3.0], 0.95), interval([0.1] * 7, 0.95), interval([None], 0.95)
     assert one and (one.low, one.high, one.n) == (-math.inf, math.inf, 1) and not one.excludes_zero
     assert equal and equal.low == equal.high and equal.excludes_zero
     assert none is None
@@ -58,7 +59,7 @@ def test_pairing_finds_what_the_workload_hides() -> None:
     rng = np.random.default_rng(1)
     luck = rng.lognormal(3, 0.5, 10)
     ours, theirs = (0.95 * luck * rng.normal(1, 0.01, 10)).tolist(), luck.tolist()
-    apart = [found for found in (stats.interval(ours, 0.95), stats.interval(theirs, 0.95)) if found]
+    apart = [found for found in (interval(ours, 0.95), interval(theirs, 0.95)) if found]
     paired = stats.relative(ours, theirs, 0.95)
     assert apart[0].high > apart[1].low, "the two levels overlap"
     assert paired and paired.high < 0 and paired.low < -0.05 < paired.high

@@ -16,6 +16,7 @@ import pytest
 from comparison_example import example, interval
 from html_pages import Checked
 
+from mmesim.core.types import Tier
 from mmesim.errors import InputError
 from mmesim.report.comparison import intervals, scatter, tables
 from mmesim.report.comparison.data import downloads, variants_csv
@@ -260,3 +261,23 @@ def test_who_meets_the_objective_is_told(comparison: Comparison) -> None:
     assert told["targets"] == ["p99 latency at most 9 s", "error rate at most 1.0 %"]
     assert told["kinds"] == {"met": ([], -6), "missed": ([each.name for each in comparison.variants], -2)}
     assert tables.objective(replace(comparison, scenario={"objective": {"p99_ms": None}})) == {}
+
+
+@pytest.mark.parametrize(("value", "unit", "mean"), [
+    (Interval(0.0, 0.0, 0.0, 3), "s", "0 s"), (Interval(4e-17, -1e-16, 2e-16, 3), "s", "0 s"),
+    (Interval(0.0, 0.0, 0.0, 3), "ms", "0 ms"), (Interval(1e-12, 0.0, 2e-12, 3), "USD", "$0")])
+def test_nothing_is_written_in_the_unit_itself(value: Interval, unit: str, mean: str) -> None:
+    assert intervals.shown(value, unit) == intervals.Shown(mean, "[0, 0]")
+    alone = Interval(value.mean, -math.inf, math.inf, 1)
+    assert intervals.shown(alone, unit) == intervals.Shown(mean, intervals.NO_INTERVAL)
+
+
+@pytest.mark.parametrize("tiers", [slice(Tier.DISK, None), slice(Tier.GPU, Tier.GPU + 1), slice(None)],
+                         ids=["no cold start", "no hit", "no answer"])
+def test_answers_of_one_kind_only_can_be_drawn(comparison: Comparison, tiers: slice, tmp_path: Path) -> None:
+    def without(sketch: np.ndarray) -> np.ndarray:
+        return np.where(np.isin(np.arange(len(sketch)), np.arange(len(sketch))[tiers])[:, None], 0, sketch)
+
+    variants = [replace(each, sketch=without(each.sketch)) for each in comparison.variants]
+    names = [path.name for path in write_comparison_figures(replace(comparison, variants=variants), tmp_path, ["svg"])]
+    assert ("latency-tail.svg" in names) == (tiers != slice(None))

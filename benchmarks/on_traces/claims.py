@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mmesim.results.comparison import Comparison, Variant
+from mmesim.results.comparison_interval import interval
 
 Found = Mapping[tuple[str, str], Comparison]
 Row = tuple[str, str, str, str, str]
@@ -35,12 +34,11 @@ def _variant(comparison: Comparison, path: str, use: str, **params: Any) -> Vari
 
 def _paired(comparison: Comparison, key: str, one: Variant, other: Variant) -> tuple[float, float, float]:
     """Mean of one/other over seeds, and its interval."""
-    from scipy import stats
-
     cells = comparison.cells.pivot(index="seed", columns="variant", values=key)
     ratios = (cells[one.name] / cells[other.name]).to_numpy(float)
-    half = stats.t.ppf(0.5 + comparison.confidence / 2, len(ratios) - 1) * ratios.std(ddof=1) / np.sqrt(len(ratios))
-    return float(ratios.mean()), float(ratios.mean() - half), float(ratios.mean() + half)
+    found = interval(ratios.tolist(), comparison.confidence)
+    assert found, "a comparison has a seed"
+    return found.mean, found.low, found.high
 
 
 def _times(ratio: Sequence[float]) -> str:

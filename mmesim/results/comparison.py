@@ -45,6 +45,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("slo_attainment", "SLO attainment", "ratio", +1),
     Metric("cache.cold_starts.disk", "cold starts from disk", "", -1),
     Metric("cache.cold_starts.s3", "cold starts from S3", "", -1),
+    Metric("cache.cold_starts.failed", "cold starts that failed", "", -1),
     Metric("residency.loads", "loads", "", -1),
     Metric("load_s", "time spent loading", "s", -1),
     Metric("residency.thrash.unloads_per_minute", "unloads per minute", "", -1),

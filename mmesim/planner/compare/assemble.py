@@ -12,6 +12,7 @@ from mmesim.planner.compare import stats
 from mmesim.planner.compare.ranking import BY_KEY, Cells, Ranking, values
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
+from mmesim.results.comparison_interval import interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -60,7 +61,7 @@ def _variant(gathered: Gathered, contender: Contender) -> Variant:
     met = [cell.met for cell in ours]
     return Variant(
         name=name, settings=contender.settings,
-        values=_known({key: _possible(stats.interval(values(ours, key), confidence), key) for key in keys}),
+        values=_known({key: _possible(interval(values(ours, key), confidence), key) for key in keys}),
         differences=_known({key: stats.difference(values(ours, key), values(theirs, key), confidence)
                             for key in against}),
         relative=_known({key: stats.relative(values(ours, key), values(theirs, key), confidence) for key in against}),
@@ -94,7 +95,7 @@ def bound(gathered: Gathered) -> Bound | None:
     if gathered.baseline not in gathered.bounds:
         return None
     best = gathered.bounds[gathered.baseline]
-    return Bound(BOUND_NAME, _known({key: stats.interval([one[name] for one in best], gathered.confidence)
+    return Bound(BOUND_NAME, _known({key: interval([one[name] for one in best], gathered.confidence)
                                      for key, name in BOUND_KEYS.items()}), best[0]["note"])
 
 

@@ -1,7 +1,6 @@
 """Intervals: means over seeds, paired differences, and what may be claimed of several at once.
 
-* A mean's interval is Student's t over seeds: runs with different seeds are independent, and a run's quantile is one
-  number of that run. One run gives no interval (infinite), equal runs give one of zero width.
+* A mean's interval is Student's t over seeds (:mod:`mmesim.results.comparison_interval`).
 * Differences are paired by seed (common random numbers: Law, Simulation Modeling and Analysis, 5th ed., 11.2), so what
   the workload does to both variants drops out.
 * Several claims made together are each tested at alpha / m (Bonferroni): the chance that any of them is wrong is at
@@ -16,37 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from mmesim.results.comparison import Interval
+from mmesim.results.comparison_interval import interval
 
 FIRST_LOOK = 3
 """Seeds before the first look: fewer give no useful interval."""
 GROWTH = 1.5
 """Each look has so many times the seeds of the one before."""
-
-
-def interval(values: Sequence[float | None], confidence: float) -> Interval | None:
-    """Student's t interval of the mean of those that exist; None when none does."""
-    known = np.array([value for value in values if value is not None], float)
-    if not len(known):
-        return None
-    mean = float(known.mean())
-    if len(known) == 1:
-        return Interval(mean, -math.inf, math.inf, 1)
-    half = _t_quantile(len(known) - 1, confidence) * _standard_error(known)
-    return Interval(mean, mean - half, mean + half, len(known))
-
-
-def _standard_error(values: np.ndarray) -> float:
-    """Exactly 0 for equal values: a rounded mean must not give them a spread."""
-    return 0.0 if (values == values[0]).all() else float(values.std(ddof=1)) / math.sqrt(len(values))
-
-
-def _t_quantile(freedom: int, confidence: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.5 + confidence / 2))
 
 
 def difference(values: Sequence[float | None], base: Sequence[float | None], confidence: float) -> Interval | None:

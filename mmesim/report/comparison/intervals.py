@@ -7,15 +7,14 @@ and that is what stands in its place.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from mmesim.results.comparison import Comparison, Interval, Metric, Variant
 
 NO_INTERVAL = "no interval"
 MINUS = "−"
+NOTHING = {"s": 1e-9, "ms": 1e-6}
+"""Unit -> below this a number is what rounding left of 0: the clock of a run counts nanoseconds. Other units: 1e-9."""
 SAME = 1e-9
 """Half width over mean below which all seeds gave the same: a price, say."""
 _SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
@@ -40,6 +39,8 @@ class Shown:
 
 def shown(value: Interval, unit: str, signed: bool = False) -> Shown:
     """The text of a value; `signed`: with a plus too, for differences. `unit` is a metric's, or ``points``."""
+    if _is_nothing(value, unit):
+        return _nothing(value, unit)
     divisor, before, behind = _scale(value.mean, unit)
     mean, low, high = (each / divisor for each in (value.mean, value.low, value.high))
     half = (high - low) / 2
@@ -48,6 +49,17 @@ def shown(value: Interval, unit: str, signed: bool = False) -> Shown:
     known = math.isfinite(half)
     return Shown(text, f"[{_number(low, digits, '', signed)}, {_number(high, digits, '', signed)}]" if known
                  else NO_INTERVAL)
+
+
+def _is_nothing(value: Interval, unit: str) -> bool:
+    ends = [each for each in (value.mean, value.low, value.high) if math.isfinite(each)]
+    return max(map(abs, ends)) < NOTHING.get(unit, 1e-9)
+
+
+def _nothing(value: Interval, unit: str) -> Shown:
+    """0 in the unit itself: none of the smaller and larger ones fits it better."""
+    _, before, behind = _FIXED.get(unit, (1.0, "", f" {unit}" if unit else ""))
+    return Shown(f"{before}0{behind}", "[0, 0]" if math.isfinite(value.low) else NO_INTERVAL)
 
 
 def _scale(value: float, unit: str) -> tuple[float, str, str]:
@@ -96,18 +108,6 @@ def verdict(variant: Variant, metric: Metric) -> str:
     if value is None or not value.excludes_zero or not metric.better:
         return ""
     return "better" if (value.mean > 0) == (metric.better > 0) else "worse"
-
-
-def interval_of(samples: Sequence[float], confidence: float) -> Interval:
-    """Mean of one number a seed, with Student's t interval."""
-    from scipy.stats import t as student
-
-    values = np.asarray(samples, np.float64)
-    n, mean = len(values), float(values.mean())
-    if n < 2:
-        return Interval(mean, -math.inf, math.inf, n)
-    half = float(student.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n)
 
 
 def known(comparison: Comparison, key: str) -> bool:

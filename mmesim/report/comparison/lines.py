@@ -28,16 +28,21 @@ PER_OCTAVE = 16
 QUANTILES = {"latency.all.p50": 0.5, "latency.all.p90": 0.1, "latency.all.p99": 0.01, "latency.all.p99_9": 0.001}
 """Metric, and the share that is slower."""
 EXCEEDED = {1.0: "all", 0.1: "10 %", 0.01: "1 %", 1e-3: "0.1 %", 1e-4: "0.01 %", 1e-5: "0.001 %"}
+PARTS = (("all answers", slice(None), 1.5), ("hits alone", slice(Tier.GPU, Tier.GPU + 1), 1.0),
+         ("cold starts alone", slice(Tier.DISK, None), 1.0))
+"""Title, tiers and relative width of a panel."""
 MOST_ROWS = 240
 
 
 def tails(comparison: Comparison, looks: dict[str, Look]) -> Figure:
-    """Share of all answers slower than x: altogether, and apart for hits and cold starts, which add up to it."""
-    figure, panels = new_figure(FULL, 4.4, ncols=3, sharey=True, width_ratios=(1.5, 1, 1))
-    parts = (("all answers", slice(None)), ("hits alone", slice(Tier.GPU, Tier.GPU + 1)),
-             ("cold starts alone", slice(Tier.DISK, None)))
+    """Share of all answers slower than x: altogether, and apart for hits and cold starts, where there are any, which
+    add up to it."""
+    parts = [(title, tiers, width) for title, tiers, width in PARTS
+             if any(variant.sketch[tiers].any() for variant in comparison.variants)]
+    figure, (panels,) = new_figure(FULL, 4.4, ncols=len(parts), sharey=True, squeeze=False,
+                                   width_ratios=[width for *_, width in parts])
     answers = max(int(variant.sketch.sum()) for variant in comparison.variants)
-    for axes, (title, tiers) in zip(panels, parts, strict=True):
+    for axes, (title, tiers, _) in zip(panels, parts, strict=True):
         for variant in reversed(comparison.variants):
             _tail(axes, variant.sketch[tiers].sum(axis=0), int(variant.sketch.sum()), looks[variant.name])
         axes.set_title(title, color=colour("ink"))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmesim.report.comparison.intervals import change, interval_of, known, verdict
+from mmesim.report.comparison.intervals import change, known, verdict
 from mmesim.report.comparison.lines import arms
 from mmesim.report.comparison.looks import Look
 from mmesim.report.theme import FULL, colour, legend_below, new_figure
 from mmesim.report.wording import format_count
 from mmesim.results.comparison import Comparison, Interval, Metric
+from mmesim.results.comparison_interval import interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,4 +126,6 @@ def cold_total(comparison: Comparison, name: str) -> Interval:
     """All cold starts of a run of this variant."""
     keys = [key for key, *_ in cold_tiers(comparison) if key in comparison.cells]
     cells = comparison.cells[comparison.cells["variant"] == name]
-    return interval_of(np.asarray(cells[keys].sum(axis=1), np.float64).tolist(), comparison.confidence)
+    total = interval(np.asarray(cells[keys].sum(axis=1), np.float64).tolist(), comparison.confidence)
+    assert total, "a comparison has a seed"
+    return total
