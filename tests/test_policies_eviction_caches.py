@@ -80,6 +80,7 @@ endpoint:
   storage:
     {{s3_first_byte: 0s, s3_connection_rate: 1000000GB/s, s3_prefix_rate: 1000000000, extract_rate: 1000000GB/s,
      disk_read_rate: 1000000GB/s, host_to_device_rate: 1000000GB/s, network_credit: 0s}}
+  metrics: {{period: 3660d, publish_delay: 0s}}
 instance_types:
   one-cache: {{vcpus: 8, ram_bytes: 1000TiB, gpu: T4, gpu_count: 1, gpu_bytes: {gpu_mib}MiB,
               gpu_nominal_bytes: {gpu_mib}MiB, disk_bytes: 1000TiB, disk_kind: nvme, disk_read_bps: 1000000GB/s,
