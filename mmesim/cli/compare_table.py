@@ -26,7 +26,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for sentence in comparison.verdicts:
         console.print(f"• {sentence}", highlight=False, markup=False)
     if comparison.bound is not None:
-        console.print(f"{comparison.bound.name}: {comparison.bound.note}", style="dim", highlight=False, markup=False)
+        for sentence in (f"{comparison.bound.name}: {comparison.bound.note}", *comparison.bound.exceptions):
+            console.print(sentence, style="dim", highlight=False, markup=False)
 
 
 def _head(comparison: Comparison) -> str:

@@ -15,8 +15,8 @@ from mmesim.cli.output import note, print_json
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from mmesim.report.explain_history import History, Wanted
-    from mmesim.report.explain_words import Instances
+    from mmesim.report.explain.history import History, Wanted
+    from mmesim.report.explain.words import Instances
 
 SHOWN = 5
 """Slowest requests of the overview."""
@@ -55,7 +55,7 @@ def explain(
     """
     if sum(map(bool, (request, eviction, evictions, scaling))) > 1:
         raise InputError(Problem("explain one thing at a time", hint="--request, --eviction, --evictions or --scaling"))
-    from mmesim.report.explain_words import in_seconds
+    from mmesim.report.explain.words import in_seconds
     case = _Case(run, rerun, model, instance, at)
     told, text = (case.request(request) if request else case.eviction(eviction) if eviction else
                   case.evictions() if evictions else case.scaling() if scaling else case.overview())
@@ -81,7 +81,7 @@ class _Case:
     at: str | None
 
     def __post_init__(self) -> None:
-        from mmesim.report.explain_words import Instances, parse_time
+        from mmesim.report.explain.words import Instances, parse_time
         self.details = _read_json(self.run, "details.json")
         self.run = _again(self.run, self.details) if self.rerun else self.run
         self.instances: Instances = Instances(self.details["fleet"])
@@ -91,7 +91,7 @@ class _Case:
     def history(self, wanted: Wanted | None = None) -> History:
         """The journal, with a progress bar."""
         from mmesim.cli.progress import simulated_time
-        from mmesim.report.explain_history import read_history
+        from mmesim.report.explain.history import read_history
         from mmesim.units import ns, parse_duration_s
         duration_ns = ns(parse_duration_s(self.details["scenario"]["duration"]))
         with simulated_time("reading the journal", duration_ns, wanted=True) as tick:
@@ -100,14 +100,15 @@ class _Case:
     def models(self) -> list[str]:
         """Names of the models."""
         from mmesim.journal import open_journal
-        from mmesim.report.explain_history import journal_of
+        from mmesim.report.explain.history import journal_of
         with open_journal(journal_of(self.run)) as journal:
             names: list[str] = journal.header["models"]
         return names
 
     def request(self, which: str) -> Told:
         """`--request`."""
-        from mmesim.report import explain_request, explain_requests
+        from mmesim.report.explain import request as explain_request
+        from mmesim.report.explain import requests as explain_requests
         names = self.models()
         rows = self._rows(which, names)
         history = self.history(explain_request.wanted_for(rows, names))
@@ -117,8 +118,8 @@ class _Case:
         return told, ["\n\n\n".join(blocks)] if blocks else ["No such request."]
 
     def _rows(self, which: str, names: list[str]) -> list[dict[str, Any]]:
-        from mmesim.report.explain_requests import Filter, by_serial, slowest
-        from mmesim.report.explain_words import model_number
+        from mmesim.report.explain.requests import Filter, by_serial, slowest
+        from mmesim.report.explain.words import model_number
         if which.isdigit():
             return [by_serial(self.run, int(which))]
         if not (found := re.fullmatch(r"slowest(?::([1-9]\d*))?", which)):
@@ -135,8 +136,8 @@ class _Case:
 
     def eviction(self, which: str) -> Told:
         """`--eviction`."""
-        from mmesim.report import explain_eviction
-        from mmesim.report.explain_words import model_number, parse_time
+        from mmesim.report.explain import eviction as explain_eviction
+        from mmesim.report.explain.words import model_number, parse_time
         name, _, time = which.partition("@")
         victim = model_number(self.models(), name)
         at_ns = parse_time(time, "--eviction") if time else self.at_ns
@@ -147,8 +148,8 @@ class _Case:
 
     def evictions(self) -> Told:
         """`--evictions`."""
-        from mmesim.report import explain_eviction
-        from mmesim.report.explain_words import model_number
+        from mmesim.report.explain import eviction as explain_eviction
+        from mmesim.report.explain.words import model_number
         victim = None if self.model is None else model_number(self.models(), self.model)
         history = self.history()
         found = explain_eviction.evictions_of(history, victim, self.slot, self.at_ns)
@@ -157,15 +158,15 @@ class _Case:
 
     def scaling(self) -> Told:
         """`--scaling`."""
-        from mmesim.report.explain_scaling import explain_scaling, scaling_text
+        from mmesim.report.explain.scaling import explain_scaling, scaling_text
         told = explain_scaling(self.history(), self.instances, self.at_ns)
         return told, scaling_text(told)
 
     def overview(self) -> Told:
         """No option: everything, shortly."""
-        from mmesim.report.explain_overview import overview, overview_text
-        from mmesim.report.explain_requests import Filter, has_requests, slowest
-        from mmesim.report.explain_words import model_number
+        from mmesim.report.explain.overview import overview, overview_text
+        from mmesim.report.explain.requests import Filter, has_requests, slowest
+        from mmesim.report.explain.words import model_number
         history = self.history()
         if self.model is not None:
             model_number(history.models, self.model)

@@ -92,8 +92,8 @@ class Variant:
     sketch: NDArray[np.int64]
     """(tiers, buckets) latency sketch of the completions, all seeds together (:mod:`mmesim.results.sketch`)."""
     regret: Mapping[str, Interval] = field(default_factory=dict)
-    """Bound key (`Bound.values`) -> distance to the bound: hit ratio in points as a fraction, loads and load_s as a
-    fraction above the bound."""
+    """Bound key (`Bound.values`) -> distance to the bound that holds for this variant (`Bound.exceptions`): hit ratio in
+    points as a fraction, loads and load_s as a fraction above the bound; absent where none holds."""
     met_objective: bool | None = None
     """True: each seed met it; None: the scenario has none."""
 
@@ -107,6 +107,8 @@ class Bound:
     """``cache.hit_ratio`` (upper bound), ``residency.loads`` and ``load_s`` (lower bounds)."""
     note: str
     """What it leaves out, in one sentence."""
+    exceptions: Sequence[str] = ()
+    """Sentences: which variants it does not bind and why, and where no distance in loads is shown."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.ranking import BY_KEY, Cells, Ranking, values
+from mmesim.planner.compare.regret import BOUND_KEYS, Measure, exceptions, measure, regret
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
 from mmesim.results.comparison_interval import interval
@@ -17,9 +19,7 @@ from mmesim.results.comparison_interval import interval
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-BOUND_KEYS = {"cache.hit_ratio": "hit_ratio", "residency.loads": "loads", "load_s": "load_s"}
-"""Metric key -> its name in a `RequestBound`."""
-BOUND_NAME = "bound"
+BOUND_NAME = "best possible"
 
 Bounds = Mapping[str, Sequence[Mapping[str, Any]]]
 """Variant -> the `RequestBound` of its requests, by seed; a variant without one is absent."""
@@ -39,6 +39,12 @@ class Gathered:
     @property
     def baseline(self) -> str:
         return self.contenders[0].name
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """Variant -> which bounds hold for it; one without a bound is absent."""
+        return {one.name: measure(one, self.cells[one.name], self.bounds[one.name])
+                for one in self.contenders if one.name in self.bounds}
 
     def metrics(self) -> list[Metric]:
         """Those that exist in some cell."""
@@ -81,13 +87,10 @@ def _known(intervals: Mapping[str, Interval | None]) -> dict[str, Interval]:
 
 
 def _regret(gathered: Gathered, name: str) -> dict[str, Interval]:
-    """Distance to the bound of the variant's own requests and memory: hit ratio in points, the rest as a fraction."""
-    regret: dict[str, Interval | None] = {}
-    for key, of_bound in BOUND_KEYS.items() if name in gathered.bounds else ():
-        ours, best = values(gathered.cells[name], key), [bound[of_bound] for bound in gathered.bounds[name]]
-        regret[key] = stats.difference(best, ours, gathered.confidence) if key == "cache.hit_ratio" \
-            else stats.relative(ours, best, gathered.confidence)
-    return _known(regret)
+    """Distances to the bounds of the variant's own requests and memory."""
+    if name not in gathered.measures:
+        return {}
+    return regret(gathered.measures[name], gathered.cells[name], gathered.bounds[name], gathered.confidence)
 
 
 def bound(gathered: Gathered) -> Bound | None:
@@ -96,7 +99,8 @@ def bound(gathered: Gathered) -> Bound | None:
         return None
     best = gathered.bounds[gathered.baseline]
     return Bound(BOUND_NAME, _known({key: interval([one[name] for one in best], gathered.confidence)
-                                     for key, name in BOUND_KEYS.items()}), best[0]["note"])
+                                     for key, name in BOUND_KEYS.items()}), best[0]["note"],
+                 exceptions(list(gathered.measures.values())))
 
 
 # ---- tables

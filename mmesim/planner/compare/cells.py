@@ -43,6 +43,8 @@ class Cell:
     """The objective; None: no targets."""
     invocations: int
     wall_s: float
+    spill_wishes: int
+    """How often the router wished for a further copy of a busy model."""
     sketch: NDArray[np.int64]
     """(tiers, buckets)."""
     models: Columns
@@ -51,7 +53,8 @@ class Cell:
     def save(self, path: Path) -> None:
         """Write the cell; whoever looks sees all of it or nothing."""
         bucket = np.flatnonzero(self.sketch.any(axis=0))
-        facts = {"values": dict(self.values), "met": self.met, "invocations": self.invocations, "wall_s": self.wall_s}
+        facts = {"values": dict(self.values), "met": self.met, "invocations": self.invocations, "wall_s": self.wall_s,
+                 "spill_wishes": self.spill_wishes}
         arrays = {f"{part}:{name}": column for part in ("models", "series")
                   for name, column in getattr(self, part).items()}
         _save(path, facts, bucket=bucket, counts=self.sketch[:, bucket], **arrays)
@@ -82,7 +85,7 @@ def cell_of(run: Run) -> Cell:
            **_quantiles_ms(sketch)}
     values = {metric.key: own[metric.key] if metric.key in own else at(summary, metric.key) for metric in METRICS}
     return Cell(values=values, met=summary["objective"]["met"], invocations=summary["requests"]["invocations"],
-                wall_s=run.timing["wall_s"], sketch=sketch, models=_models(run.models), series=_series(run.metrics))
+                wall_s=run.timing["wall_s"], spill_wishes=summary["residency"]["spill_wishes"], sketch=sketch, models=_models(run.models), series=_series(run.metrics))
 
 
 def at(summary: Mapping[str, Any], key: str) -> float | None:

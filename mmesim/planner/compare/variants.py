@@ -19,13 +19,14 @@ from mmesim.planner.compare.naming import AS_WRITTEN, names_of
 from mmesim.scenario.endpoint import Endpoint
 from mmesim.scenario.load import load_scenario
 from mmesim.scenario.overrides import find
-from mmesim.scenario.schema import Scenario
+from mmesim.scenario.schema import Objective, Scenario
 from mmesim.yamldoc import parse_value
 
 MOST = 200
 """Variants; a grid grows faster than one thinks."""
-UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission")
-"""The policies whose decisions do not move the bound."""
+UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission", "availability_zones", "provisioning", "metrics",
+              "framework_versions")
+"""Settings of the endpoint that do not move the bound."""
 _OPEN, _CLOSE = "[{(", "]})"
 
 
@@ -59,10 +60,10 @@ class Contender:
 
     @cached_property
     def bound_digest(self) -> str:
-        """Of all that the bound of its requests depends on: the same for variants that differ in policies only."""
+        """Of all that the bound of its requests depends on: the same for variants that differ in `UNBOUNDING` only."""
         usual = Endpoint()
         plain = self.scenario.endpoint.model_copy(update={name: getattr(usual, name) for name in UNBOUNDING})
-        return digest_of(self.scenario.model_copy(update={"endpoint": plain}))
+        return digest_of(self.scenario.model_copy(update={"endpoint": plain, "faults": (), "objective": Objective()}))
 
 
 def contenders(scenario: str, *, vary: Sequence[str] = (), variant: Sequence[str] = (), overrides: Sequence[str] = (),

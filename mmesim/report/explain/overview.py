@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mmesim.report.explain_history import History
-from mmesim.report.explain_request import parts_of, stay_of
-from mmesim.report.explain_requests import ADVICE, Row
-from mmesim.report.explain_words import Instances, clock, columns, lasting
+from mmesim.report.explain.history import History
+from mmesim.report.explain.request import parts_of, stay_of
+from mmesim.report.explain.requests import ADVICE, Row
+from mmesim.report.explain.words import Instances, clock, columns, lasting
 from mmesim.report.wording import FAILURES, plural
 from mmesim.results.lanes import THRASH_WINDOW_NS
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from mmesim.core.decisions import EvictionDecision
 from mmesim.errors import InputError, Problem
-from mmesim.report.explain_history import Eviction, History, Stay, Wanted
-from mmesim.report.explain_requests import ADVICE, has_requests, next_uses, waited_for
-from mmesim.report.explain_words import Instances, clock, columns, lasting, several
+from mmesim.report.explain.history import Eviction, History, Stay, Wanted
+from mmesim.report.explain.requests import ADVICE, has_requests, next_uses, waited_for
+from mmesim.report.explain.words import Instances, clock, columns, lasting, several
 from mmesim.report.wording import format_bytes, plural
 
 NS_COLUMNS = {"last_use_ns": "last use", "since_ns": "since", "last_touch_ns": "last touch"}

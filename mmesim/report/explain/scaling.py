@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmesim.core.decisions import ScalingDecision
-from mmesim.report.explain_history import History
-from mmesim.report.explain_words import Instances, clock, columns
+from mmesim.report.explain.history import History
+from mmesim.report.explain.words import Instances, clock, columns
 from mmesim.report.wording import plural
 
 DATAPOINTS = 15

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from mmesim.dataplane.api import Reason
-from mmesim.report.explain_history import History, Stay, Wanted
-from mmesim.report.explain_requests import PARTS, Around, Row
-from mmesim.report.explain_words import Instances, bar, clock, columns, lasting, several
+from mmesim.report.explain.history import History, Stay, Wanted
+from mmesim.report.explain.requests import PARTS, Around, Row
+from mmesim.report.explain.words import Instances, bar, clock, columns, lasting, several
 from mmesim.report.wording import FAILURES, REASONS, percent, plural
 
 

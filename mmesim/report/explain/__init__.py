@@ -1,0 +1,1 @@
+"""Explanations of a run, from its journal: why a request was slow, a model evicted, the fleet scaled."""
