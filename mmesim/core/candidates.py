@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.ledger import Ledger
+from mmesim.core.rates import RATE_PER_COUNT, rates_rps
+from mmesim.core.residency import RATE_HALF_LIFE_NS, ResidencyTable
 from mmesim.core.types import ModelSpec
 
 
@@ -90,3 +94,67 @@ def _least(keys: Sequence[NDArray[np.generic]]) -> int:
         tied = key[positions]
         positions = positions[tied == tied.min()]
     return int(positions[0])
+
+
+class CopyCandidates(Candidates):
+    """Candidates read from the residency table, column by column as a policy asks for them."""
+
+    def __init__(self, table: ResidencyTable, instance: int, specs: Sequence[ModelSpec], model: NDArray[np.int64],
+                 ledger: Ledger, since: str, reload_s: Sequence[float], now_ns: int) -> None:
+        self.instance = instance
+        self.specs = specs
+        self.model = model
+        self._copy = table.copy
+        self._rows = model + instance * table.n_models
+        self._accounts = ledger.accounts
+        self.capacity_bytes = ledger.capacity_bytes
+        self._since = since
+        self._reload_s = reload_s
+        self._now_ns = now_ns
+        self.told = {}
+        self.order = ()
+        self.held_back: tuple[int, ...] = ()
+        """READY copies that may not leave, kept to explain the decision."""
+
+    def __getitem__(self, position: int) -> Candidate:  # type: ignore[override]
+        model, row = int(self.model[position]), int(self._rows[position])
+        copy = self._copy
+        age = (self._now_ns - copy.rate_at_ns.item(row)) / RATE_HALF_LIFE_NS
+        return Candidate(self.instance, model, self.specs[model], self._accounts[model], copy.last_use_ns.item(row),
+                         copy.uses.item(row), copy.rate_q16.item(row) * 2.0 ** -age * RATE_PER_COUNT,
+                         getattr(copy, self._since).item(row), self._reload_s[model])
+
+    @cached_property
+    def size_bytes(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return np.array([self._accounts[model] for model in self.model.tolist()], np.int64)
+
+    @cached_property
+    def last_use_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._column("last_use_ns")
+
+    @cached_property
+    def uses(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._column("uses")
+
+    @cached_property
+    def rate_rps(self) -> NDArray[np.float64]:  # type: ignore[override]
+        return rates_rps(self._column("rate_q16"), self._column("rate_at_ns"), self._now_ns)
+
+    def shown(self, positions: NDArray[np.intp]) -> dict[str, Sequence[float]]:
+        """What is kept of these candidates to explain a decision: what the journal does not tell of them anyhow, and is
+        cheap to write (a rate costs as much as all the rest)."""
+        rows = self._rows[positions]
+        return {"model": self.model[positions].tolist(), "last_use_ns": self._copy.last_use_ns[rows].tolist(),
+                "uses": self._copy.uses[rows].tolist()}
+
+    def _column(self, name: str) -> NDArray[np.int64]:
+        column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
+        return column
+
+    @cached_property
+    def since_ns(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return self._column(self._since)
+
+    @cached_property
+    def reload_s(self) -> NDArray[np.float64]:  # type: ignore[override]
+        return np.array([self._reload_s[model] for model in self.model.tolist()], np.float64)
