@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--world")
     parser.add_argument("--only", choices=[*SETS, "roomy", "claims"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--stored", action="store_true", help="run nothing: write the page from what is in FOLDER")
     parser.add_argument("--work", type=Path, default=Path("build/on-traces"))
     parser.add_argument("--page", type=Path, default=Path(__file__).parents[2] / "docs" / "policies-on-traces.md")
     given = parser.parse_args(arguments)
@@ -56,11 +57,11 @@ def main(arguments: Sequence[str]) -> None:
         for name, options in [*SETS.items(), *([("roomy", ROOMY)] if world.name != "genai" else [])]:
             wanted = given.world in (None, world.name) and given.only in (None, name)
             folder = given.work / "reports" / f"{world.name}-{name}"
-            if wanted:
+            if wanted and not given.stored:
                 _compare(world, name, options, given.seeds, folder.parent)
-                _write(given.page, {f"{world.name} {name}": _rows(load(folder))})
             if (folder / "comparison.json").exists():
                 found[world.name, name] = load(folder)
+                _write(given.page, {f"{world.name} {name}": _rows(found[world.name, name])})
     _write(given.page, {"claims": table([("claim", "source", "there", "here", "verdict"), *claims(found)])})
 
 

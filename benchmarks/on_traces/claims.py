@@ -9,6 +9,7 @@ from typing import Any
 
 from mmesim.results.comparison import Comparison, Variant
 from mmesim.results.comparison_interval import interval
+from mmesim.yamldoc import parse_value
 
 Found = Mapping[tuple[str, str], Comparison]
 Row = tuple[str, str, str, str, str]
@@ -26,7 +27,8 @@ def _variant(comparison: Comparison, path: str, use: str, **params: Any) -> Vari
     """The variant with this policy."""
     for variant in comparison.variants:
         value = variant.settings.get(path)
-        written = {"use": value} if isinstance(value, str) else dict(value or {})
+        read = parse_value(value, path) if isinstance(value, str) else value
+        written = {"use": read} if isinstance(read, str) else dict(read or {})
         if written == {"use": use, **params}:
             return variant
     raise AssertionError(f"no variant {path}={use}")
