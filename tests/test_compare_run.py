@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from compare_parts import tiny
+from compare_parts import cell, tiny
 
 from mmesim.dataplane.api import SKETCH_BUCKETS
 from mmesim.errors import InputError
 from mmesim.planner.compare import orders
 from mmesim.planner.compare.cells import Cell, cell_of
 from mmesim.planner.compare.orders import order_of, with_memory
+from mmesim.planner.compare.regret import Measure, exceptions, measure
 from mmesim.planner.compare.run import Plan, compare, finished
 from mmesim.planner.compare.variants import contenders
 from mmesim.results.comparison_files import as_json, check_folder, in_place, load, save
@@ -82,7 +83,7 @@ def test_the_same_policy_under_another_name_is_the_same_to_the_bit(tmp_path: Pat
     comparison, _ = compared(wanted)
     mine = next(variant for variant in comparison.variants if variant.name == "Mine")
     assert all(found.low == found.high == 0 for found in mine.differences.values())
-    assert "Mine and lru have the same p99 latency with every seed" in comparison.verdicts
+    assert "Mine and lru have the same p99 latency with every seed." in comparison.verdicts
     worst = next(variant for variant in comparison.variants if variant.name == "Worst")
     assert worst.differences["cache.hit_ratio"].high < -0.05 and worst.relative["residency.loads"].low > 0.5
 
@@ -194,11 +195,11 @@ def test_the_curve_scales_memory_and_nothing_else(tmp_path: Path) -> None:
     assert replace(half, endpoint=built.endpoint) == built
     comparison, _ = compared(plan(tmp_path, "lru", "lfu", memory=(0.5, 1.0, 2.0)))
     curve = comparison.curve
-    assert sorted(set(curve["variant"])) == ["bound", "lfu", "lru"] and len(curve) == 9
+    assert sorted(set(curve["variant"])) == ["best possible", "lfu", "lru"] and len(curve) == 9
     lru = curve[curve["variant"] == "lru"]["hit_ratio"].tolist()
     assert lru == sorted(lru) and lru[0] < lru[1] - 0.05
     assert lru[1] == pytest.approx(comparison.variants[0].values["cache.hit_ratio"].mean), "100 % is the comparison"
-    best = curve[curve["variant"] == "bound"]["hit_ratio"].tolist()
+    best = curve[curve["variant"] == "best possible"]["hit_ratio"].tolist()
     assert all(ours <= bound for ours, bound in zip(lru, best, strict=True))
 
 
@@ -229,3 +230,58 @@ def test_a_folder_with_other_things_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(InputError, match="not a comparison"):
         check_folder(tmp_path)
+
+
+AHEAD = """
+
+from mmesim.core.policy import Prewarm, PrewarmPolicy
+
+
+@dataclass
+class Ahead(PrewarmPolicy):
+    period_s: float = 20.0
+
+    def plan(self, endpoint, now_ns):
+        yield from (Prewarm(None, model) for model in range(4))
+"""
+
+
+def test_the_bound_is_that_which_holds_for_the_variant(tmp_path: Path) -> None:
+    """Who loads ahead is measured against the bound of every policy, and who fails requests not in loads."""
+    scenario = tiny(tmp_path)
+    (tmp_path / "ahead.py").write_text("from dataclasses import dataclass\n" + AHEAD)
+    chosen = contenders(scenario, vary=[f"{GPU}=lru"], variant=[
+        "ahead: endpoint.prewarm=ahead.py:Ahead", "refuses: endpoint.admission={use: queue_limit, per_endpoint: 2}",
+        "spills: endpoint.instances=2; endpoint.routing={use: least_outstanding, spill_outstanding: 1}"])
+    wanted = Plan(chosen, 2, tmp_path / "out" / ".cells", processes=1)
+    comparison, _ = compared(wanted)
+    regret = {variant.name: variant.regret for variant in comparison.variants}
+    assert set(regret["lru"]) == {"cache.hit_ratio", "residency.loads", "load_s"}
+    assert set(regret["ahead"]) == set(regret["refuses"]) == set(regret["spills"]) == {"cache.hit_ratio"}
+    for one in chosen[1:]:
+        assert one.bound_digest == chosen[0].bound_digest or one.name == "spills"
+        numbers = [order_of(one, seed, wanted.cells, wants_bound=True).load() for seed in (3, 4)]
+        held = "hit_ratio" if one.name == "refuses" else "foreseen_hit_ratio"
+        variant = next(each for each in comparison.variants if each.name == one.name)
+        assert regret[one.name]["cache.hit_ratio"].mean == pytest.approx(
+            np.mean([each[held] for each in numbers]) - variant.values["cache.hit_ratio"].mean)
+    told = comparison.bound.exceptions
+    assert "The row does not bind ahead: models are loaded before they are asked for;" in told[0]
+    assert "spills: busy models were given further copies;" in told[1] and "for ahead, refuses and spills:" in told[2]
+
+
+def measured(hits: list[float], loads: float = 9.0, **bounds: float) -> Measure:
+    """An on-demand variant with these hit ratios, one a seed, against these bounds."""
+    cells = [cell(cache__hit_ratio=one, residency__loads=loads, requests__error_rate=0.0) for one in hits]
+    contender = contenders("quickstart", vary=[f"{GPU}=lru"])[0]
+    best = {"hit_ratio": 0.8, "late_hit_ratio": 0.9, "foreseen_hit_ratio": 1.0, "loads": 5.0, "instances": 1, **bounds}
+    return measure(contender, cells, [best] * len(hits))
+
+
+def test_who_passes_a_bound_is_measured_against_the_next() -> None:
+    """Any one seed above it is enough; with fewer loads than the least there is no distance in loads."""
+    assert (measured([0.7, 0.8]).hits, measured([0.7, 0.8]).reason) == ("hit_ratio", "")
+    waited, uncounted = measured([0.7, 0.81]), measured([0.7, 0.91])
+    assert waited.hits == "late_hit_ratio" and waited.hits_at == (0.9, 0.9) and waited.loads
+    assert uncounted.hits == "" and "no distance is shown" in exceptions([uncounted])[0]
+    assert not measured([0.7], loads=4.0).loads and "No distance in loads" in exceptions([measured([0.7], 4.0)])[0]

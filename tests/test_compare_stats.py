@@ -132,7 +132,7 @@ def test_alike_within_the_indifference_ends_the_search() -> None:
     ranking = rank(cells, Objective())
     (claim,) = claims(cells, ranking, "a", 0.95)
     assert claim.status is Status.CLOSE and all_told_apart(ranking, [claim])
-    assert sentences([claim]) == ["b and a are alike (p99 latency differs by 0.02 % [-0.12, 0.16])"]
+    assert sentences([claim]) == ["b and a are alike (p99 latency differs by 0.02 % [-0.12, 0.16])."]
 
 
 def test_the_same_numbers_under_two_names_are_never_apart() -> None:
@@ -140,7 +140,7 @@ def test_the_same_numbers_under_two_names_are_never_apart() -> None:
     ranking = rank(cells, Objective())
     (claim,) = claims(cells, ranking, "a", 0.95)
     assert (claim.difference.low, claim.difference.high, claim.status) == (0.0, 0.0, Status.SAME)
-    assert sentences([claim]) == ["b and a have the same p99 latency with every seed"]
+    assert sentences([claim]) == ["b and a have the same p99 latency with every seed."]
 
 
 def test_sentences_name_size_interval_and_price() -> None:
@@ -150,15 +150,15 @@ def test_sentences_name_size_interval_and_price() -> None:
     made = claims(cells, ranking, "lru", 0.95)
     assert ranking.order == ("gdsf", "lru", "small")
     assert sentences(made) == [
-        "gdsf: 12 % [8, 16] lower p99 latency than lru",
-        "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])"]
+        "gdsf: 12 % [8, 16] lower p99 latency than lru.",
+        "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])."]
 
 
 def test_one_seed_claims_nothing() -> None:
     cells = {"a": cells_of([1.0]), "b": cells_of([2.0])}
     ranking = rank(cells, Objective())
     (said,) = sentences(claims(cells, ranking, "a", 0.95))
-    assert said.startswith("one seed")
+    assert said.startswith("One seed")
 
 
 def test_ranking_by_the_objective() -> None:
@@ -172,3 +172,23 @@ def test_ranking_by_the_objective() -> None:
     assert rank(cells, wanted, P99).order == ("dear", "cheap", "missed", "worst")
     del cells["cheap"]
     assert rank(cells, wanted).key == P99, "those that met it cost the same"
+
+
+def test_what_is_the_same_is_named_once() -> None:
+    same, other = [3.0, 5.0, 4.0], [30.0, 51.0, 42.0]
+    cells = {"a": cells_of(same), "b": cells_of(same), "c": cells_of(same), "d": cells_of(other), "e": cells_of(other)}
+    said = sentences(claims(cells, rank(cells, Objective()), "a", 0.95))
+    assert [sentence for sentence in said if "same" in sentence] == [
+        "b, c and a have the same p99 latency with every seed.", "d and e have the same p99 latency with every seed."]
+    assert len(said) == len(set(said)) and all(sentence.endswith(".") for sentence in said)
+
+
+def test_variants_at_one_price_are_compared_by_the_target() -> None:
+    wanted = Objective(p99_ms=100)
+    cells = {"lru": [cell(True, p99=90 + k, cost=2) for k in range(3)],
+             "gdsf": [cell(True, p99=50 + k, cost=2) for k in range(3)],
+             "big": [cell(True, p99=40 + k, cost=4) for k in range(3)]}
+    ranking = rank(cells, wanted)
+    said = sentences(claims(cells, ranking, "lru", 0.95))
+    assert ranking.order == ("gdsf", "lru", "big") and ranking.key_of("gdsf", "lru") == P99
+    assert not any("same cost" in sentence for sentence in said) and "lower p99 latency than lru." in said[0], said

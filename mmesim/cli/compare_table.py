@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmesim.report.comparison.intervals import shown, verdict
+from mmesim.report.comparison.tables import verdicts
 from mmesim.report.wording import format_duration, plural
 from mmesim.results.comparison import Comparison, Interval, Metric, Variant
 
@@ -23,8 +24,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Everything `mmesim compare` says, on one screen."""
     console.print(_head(comparison), highlight=False)
     console.print(_table(comparison, console.width))
-    for sentence in comparison.verdicts:
+    first, folded = verdicts(comparison)
+    for sentence in first:
         console.print(f"• {sentence}", highlight=False, markup=False)
+    if folded:
+        console.print(f"  … and {len(folded)} more in report.html and with --json", style="dim", highlight=False)
     if comparison.bound is not None:
         for sentence in (f"{comparison.bound.name}: {comparison.bound.note}", *comparison.bound.exceptions):
             console.print(sentence, style="dim", highlight=False, markup=False)

@@ -92,8 +92,8 @@ class Variant:
     sketch: NDArray[np.int64]
     """(tiers, buckets) latency sketch of the completions, all seeds together (:mod:`mmesim.results.sketch`)."""
     regret: Mapping[str, Interval] = field(default_factory=dict)
-    """Bound key (`Bound.values`) -> distance to the bound that holds for this variant (`Bound.exceptions`): hit ratio in
-    points as a fraction, loads and load_s as a fraction above the bound; absent where none holds."""
+    """Bound key (`Bound.values`) -> distance to the bound that holds for this variant (`Bound.exceptions`): hit ratio
+    in points as a fraction, loads and load_s as a fraction above the bound; absent where none holds."""
     met_objective: bool | None = None
     """True: each seed met it; None: the scenario has none."""
 

@@ -98,7 +98,7 @@ def bound(gathered: Gathered) -> Bound | None:
     if gathered.baseline not in gathered.bounds:
         return None
     best = gathered.bounds[gathered.baseline]
-    return Bound(BOUND_NAME, _known({key: interval([one[name] for one in best], gathered.confidence)
+    return Bound(BOUND_NAME, _known({key: _possible(interval([one[name] for one in best], gathered.confidence), key)
                                      for key, name in BOUND_KEYS.items()}), best[0]["note"],
                  exceptions(list(gathered.measures.values())))
 

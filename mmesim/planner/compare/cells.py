@@ -85,7 +85,8 @@ def cell_of(run: Run) -> Cell:
            **_quantiles_ms(sketch)}
     values = {metric.key: own[metric.key] if metric.key in own else at(summary, metric.key) for metric in METRICS}
     return Cell(values=values, met=summary["objective"]["met"], invocations=summary["requests"]["invocations"],
-                wall_s=run.timing["wall_s"], spill_wishes=summary["residency"]["spill_wishes"], sketch=sketch, models=_models(run.models), series=_series(run.metrics))
+                wall_s=run.timing["wall_s"], spill_wishes=summary["residency"]["spill_wishes"], sketch=sketch,
+                models=_models(run.models), series=_series(run.metrics))
 
 
 def at(summary: Mapping[str, Any], key: str) -> float | None:

@@ -1,7 +1,7 @@
 """In which order the variants stand: by what the scenario asks for.
 
 * With targets: variants that met them with every seed come first, cheapest first; the rest by the first target's
-  number. Where those that met them all cost the same, the first target's number orders them too.
+  number. Those that cost the same are ordered by the first target's number too.
 * Without targets: by p99 latency. `rank_by` names another number for all of it.
 """
 
@@ -37,10 +37,14 @@ class Ranking:
     key_of_missed: str
     """Orders those that did not."""
     met: Mapping[str, bool | None]
+    prices: Mapping[str, float | None]
+    """Mean cost an hour."""
 
     def key_of(self, first: str, second: str) -> str:
-        """The number that two variants are compared by."""
-        return self.key if self.met[first] is not False and self.met[second] is not False else self.key_of_missed
+        """The number that two variants are compared by: the same price tells nothing about them."""
+        missed = self.met[first] is False or self.met[second] is False
+        tied = self.key == COST and self.prices[first] == self.prices[second]
+        return self.key_of_missed if missed or tied else self.key
 
     def neighbours(self) -> list[tuple[str, str]]:
         """(better, next) from the top."""
@@ -51,14 +55,14 @@ def rank(cells: Cells, objective: Objective, rank_by: str | None = None) -> Rank
     """The ranking of variants by their means over seeds."""
     met = {name: _met(of_name) for name, of_name in cells.items()}
     target = next((OF_TARGET[name] for name, value in objective if value is not None), USUAL)
+    prices = {name: mean(of_name, COST) for name, of_name in cells.items()}
     if rank_by is not None:
         order = sorted(cells, key=lambda name: _badness(cells[name], rank_by))
-        return Ranking(tuple(order), rank_by, rank_by, dict.fromkeys(cells))
-    prices = {mean(cells[name], COST) for name in cells if met[name]}
-    key = COST if len(prices) > 1 else target
+        return Ranking(tuple(order), rank_by, rank_by, dict.fromkeys(cells), prices)
+    key = COST if len({prices[name] for name in cells if met[name]}) > 1 else target
     order = sorted(cells, key=lambda name: (met[name] is False, _badness(cells[name], target if met[name] is False
-                                                                         else key)))
-    return Ranking(tuple(order), key, target, met)
+                                                                         else key), _badness(cells[name], target)))
+    return Ranking(tuple(order), key, target, met, prices)
 
 
 def known_key(key: str) -> str:

@@ -24,8 +24,8 @@ from mmesim.yamldoc import parse_value
 
 MOST = 200
 """Variants; a grid grows faster than one thinks."""
-UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission", "availability_zones", "provisioning", "metrics",
-              "framework_versions")
+UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission", "availability_zones", "provisioning",
+              "metrics", "framework_versions")
 """Settings of the endpoint that do not move the bound."""
 _OPEN, _CLOSE = "[{(", "]})"
 

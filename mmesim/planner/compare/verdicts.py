@@ -92,21 +92,52 @@ def _status(found: Interval, indifference: float) -> Status:
 
 
 def sentences(made: Sequence[Claim]) -> list[str]:
-    """The claims in words, in the order of the ranking: against the baseline first, then between neighbours."""
+    """The claims in words, in the order of the ranking: against the baseline first, then between neighbours. Variants
+    that are the same are named together."""
     if any(math.isinf(claim.difference.low) for claim in made):
-        return ["one seed: no difference has an interval; give --seeds 3 or more"]
+        return ["One seed: no difference has an interval; give --seeds 3 or more."]
     other = {(claim.first, claim.second) for claim in made if claim.key != COST}
     cost = {pair: claim for claim in made if claim.key == COST and (pair := (claim.first, claim.second)) in other}
-    return [_with_cost(claim, cost[pair]) if (pair := (claim.first, claim.second)) in cost else _said(claim)
-            for claim in made if claim not in cost.values()]
+    alone = [claim for claim in made if claim not in cost.values() and (claim.first, claim.second) not in cost]
+    together = {id(claim): group for group in _groups(alone) for claim in group.claims}
+    said = dict.fromkeys(_with_cost(claim, cost[claim.first, claim.second]) if (claim.first, claim.second) in cost
+                         else together[id(claim)].said() if id(claim) in together else _said(claim)
+                         for claim in made if claim not in cost.values())
+    return [f"{sentence}." for sentence in said]
+
+
+@dataclass
+class _Group:
+    """Variants with the same number, whatever the seed."""
+
+    key: str
+    names: list[str]
+    claims: list[Claim]
+
+    def said(self) -> str:
+        last = self.claims[0].second
+        others = ", ".join(name for name in self.names if name != last)
+        return f"{others} and {last} have the same {BY_KEY[self.key].title} with every seed"
+
+
+def _groups(made: Sequence[Claim]) -> list[_Group]:
+    """What is the same as the same is the same."""
+    groups: list[_Group] = []
+    for claim in made:
+        if claim.status is not Status.SAME:
+            continue
+        group = _Group(claim.key, [claim.first, claim.second], [claim])
+        for other in [each for each in groups if each.key == group.key and set(each.names) & set(group.names)]:
+            groups.remove(other)
+            group = _Group(group.key, list(dict.fromkeys([*other.names, *group.names])), [*other.claims, *group.claims])
+        groups.append(group)
+    return groups
 
 
 def _said(claim: Claim) -> str:
     title, size = BY_KEY[claim.key].title, _size(claim)
     if claim.status is Status.APART:
         return f"{claim.first}: {size} {_word(claim)} {title} than {claim.second}"
-    if claim.status is Status.SAME:
-        return f"{claim.first} and {claim.second} have the same {title} with every seed"
     if claim.status is Status.CLOSE:
         return f"{claim.first} and {claim.second} are alike ({title} differs by {size})"
     return f"{claim.first} and {claim.second} cannot be told apart ({title} differs by {size})"

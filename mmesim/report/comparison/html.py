@@ -66,7 +66,8 @@ def render_comparison(comparison: Comparison) -> str:
     rankings = models.rankings(comparison)
     return render_page(
         "comparison/template.html", comparison=comparison, about=tables.about(comparison),
-        objective=tables.objective(comparison), looks=all_looks, columns=tables.columns(comparison),
+        objective=tables.objective(comparison), verdicts=tables.verdicts(comparison), looks=all_looks,
+        columns=tables.columns(comparison),
         rows=tables.rows(comparison, all_looks), bound_row=tables.bound_row(comparison, all_looks),
         ranked_by=comparison.metric(comparison.ranked_by).title, figures=figures, model_head=models.HEAD,
         rankings=rankings, opened=models.opened(rankings), runs=tables.runs(comparison),

@@ -20,6 +20,8 @@ REGRETS = {"cache.hit_ratio": ("hit ratio, short of the bound", "points"),
            "residency.loads": ("loads above the bound", "ratio"), "load_s": ("load time above the bound", "ratio")}
 """Bound key -> head of its column, unit of the distance."""
 
+MOST_VERDICTS = 8
+"""Sentences shown at once: in the order of the claims, so those against the baseline come first."""
 MOST_NAMES = 6
 """Variants named as meeting the objective, and as missing it; the table marks all."""
 
@@ -110,6 +112,12 @@ def bound_row(comparison: Comparison, looks: dict[str, Look]) -> Row | None:
 
 
 # ---- words
+
+
+def verdicts(comparison: Comparison) -> tuple[list[str], list[str]]:
+    """(those shown at once, those that are folded)."""
+    said = list(comparison.verdicts)
+    return (said, []) if len(said) <= MOST_VERDICTS else (said[:MOST_VERDICTS], said[MOST_VERDICTS:])
 
 
 def about(comparison: Comparison) -> list[str]:
