@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compare_parts import tiny
+from comparison_example import example
 from program import PROGRAM, environment, mmesim
 
-from mmesim.results.comparison_files import load
+from mmesim.results.comparison_files import load, save
 
 GPU = "endpoint.eviction.gpu"
 LONG = ("--set", "duration=40m")
@@ -72,7 +74,7 @@ def test_ctrl_c_keeps_and_shows_what_is_finished(tmp_path: Path) -> None:
 
 def test_json_files_and_report(tmp_path: Path) -> None:
     done = mmesim("compare", tiny(tmp_path), "--vary", f"{GPU}=lru,lfu,mine.py:Mine", "--seeds", "2", "--json",
-                  "--memory", "50%,100%", "--name", "mine", cwd=tmp_path)
+                  "--memory", "50%,100%", "--name", "mine", "--figures", "svg", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document, folder = json.loads(done.stdout), tmp_path / "reports" / "mine"
     assert document["variants"][0]["name"] == "lru"
@@ -80,6 +82,9 @@ def test_json_files_and_report(tmp_path: Path) -> None:
         "cells.parquet", "comparison.json", "curve.parquet", "models.parquet", "report.html", "series.parquet",
         "sketches.npz"]
     assert document == json.loads((folder / "comparison.json").read_text())
+    figures = sorted(path.name for path in (folder / "figures").iterdir())
+    assert {"differences.svg", "latency-tail.svg", "memory-curve.svg"} <= set(figures)
+    assert {Path(name).suffix for name in figures} == {".svg"}
     assert len(load(folder).curve) == 8 and document["command"].startswith("mmesim compare ")
 
 
@@ -99,7 +104,30 @@ def test_a_policy_that_raises_in_a_worker_is_named(tmp_path: Path) -> None:
 
 def test_wrong_options_are_told_before_anything_runs(tmp_path: Path) -> None:
     for wrong, told in ((("--rank-by", "p99"), "latency.all.p99"), (("--confidence", "95"), "between 0% and 100%"),
-                        (("--memory", "big"), "fraction"), (("--baseline", "lof"), "'lfu'")):
+                        (("--memory", "big"), "fraction"), (("--figures", "png,gif"), "figure.gif is no kind"),
+                        (("--baseline", "lof"), "'lfu'")):
         done = mmesim("compare", tiny(tmp_path), "--vary", f"{GPU}=lru,lfu", *wrong, cwd=tmp_path)
         assert done.returncode == 2 and told in done.stderr, done.stderr
     assert not (tmp_path / "reports").exists()
+
+
+def test_report_draws_a_comparison_again(tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    save(example(3, models=8), folder)
+    done = mmesim("report", "drawn", cwd=tmp_path)
+    assert done.returncode == 0 and "drew drawn/report.html" in done.stderr, done.stderr
+    assert "(baseline)" in done.stdout and "What can be said" in (folder / "report.html").read_text()
+    whole = mmesim("report", "drawn", "--json", cwd=tmp_path)
+    assert json.loads(whole.stdout) == json.loads((folder / "comparison.json").read_text())
+
+
+def test_the_head_says_eight_things_and_folds_the_rest(tmp_path: Path) -> None:
+    said = [f"Sentence {k}." for k in range(11)]
+    comparison = replace(example(2, models=8), verdicts=said)
+    save(comparison, tmp_path)
+    lines = mmesim("report", ".", cwd=tmp_path).stdout.splitlines()
+    assert [line for line in lines if line.startswith("•")] == [f"• {sentence}" for sentence in said[:8]]
+    assert "  … and 3 more in report.html and with --json" in lines
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("Sentence 7.") < page.index("<summary>3 more</summary>") < page.index("Sentence 8.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmesim.cli.ending import EXIT_INTERRUPTED
-from mmesim.cli.output import note, page, print_json
+from mmesim.cli.output import note
 from mmesim.cli.progress import no_steps, steps
 from mmesim.errors import InputError, Problem
 
@@ -51,6 +51,8 @@ def compare(
     name: Annotated[str | None, typer.Option(help="Name of the comparison; default: <scenario>-compare.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not draw report.html.")] = False,
+    figures: Annotated[str | None, typer.Option(
+        metavar="png,svg", help="The report's figures as files too, in OUT/<name>/figures.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no notes.")] = False,
 ) -> None:
     """Run variants of a scenario with the same seeds; say which is better, by how much, and what cannot be told apart.
@@ -68,14 +70,16 @@ def compare(
 
       mmesim compare my.yaml --vary endpoint.eviction.gpu=lru,my_policy.py:Mine --memory default
     """
+    from mmesim.cli.compare_table import show
     from mmesim.planner.compare.variants import contenders
     say: Say = (lambda _: None) if quiet else note
+    formats = _formats(figures)
     chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
     folder = out / (name or f"{chosen[0].scenario.name}-compare")
     plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory, processes)
     comparison = _compared(plan, as_json, say, bar=not quiet)
-    _show(comparison, as_json)
-    _write(comparison, folder, say, report=not no_report)
+    show(comparison, as_json)
+    _write(comparison, folder, say, formats, report=not no_report)
 
 
 def _plan(chosen: Sequence[Contender], folder: Path, seeds: int | None, until_decided: str | None, confidence: str,
@@ -95,6 +99,7 @@ def _plan(chosen: Sequence[Contender], folder: Path, seeds: int | None, until_de
 
 def _compared(plan: Plan, as_json: bool, say: Say, *, bar: bool) -> Comparison:
     """Run what is missing; Ctrl-C shows what is complete so far and ends the command."""
+    from mmesim.cli.compare_table import show
     from mmesim.dataplane.compiled import warm_up
     from mmesim.planner.compare.run import compare as run_all
     from mmesim.planner.compare.run import finished
@@ -105,7 +110,7 @@ def _compared(plan: Plan, as_json: bool, say: Say, *, bar: bool) -> Comparison:
         say("stopped; what is finished is stored: the same command goes on from there")
         if (partial := finished(plan)) is not None:
             say(f"so far, {len(partial.seeds)} of {plan.seeds} seeds:")
-            _show(partial, as_json)
+            show(partial, as_json)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -139,17 +144,16 @@ def _memory(text: str | None) -> tuple[float, ...]:
     return parts
 
 
-def _show(comparison: Comparison, as_json: bool) -> None:
-    if as_json:
-        from mmesim.results.comparison_files import as_json as as_document
-        print_json(as_document(comparison))
-    else:
-        from mmesim.cli.compare_table import print_comparison
-        with page() as console:
-            print_comparison(comparison, console)
+def _formats(text: str | None) -> list[str]:
+    """The kinds of files that figures are written as. Raises InputError."""
+    from mmesim.report.printed import check_format
+    formats = [part.strip().lower() for part in text.split(",")] if text is not None else []
+    for kind in formats:
+        check_format(Path(f"figure.{kind}"))
+    return formats
 
 
-def _write(comparison: Comparison, folder: Path, say: Say, *, report: bool) -> None:
+def _write(comparison: Comparison, folder: Path, say: Say, formats: Sequence[str], *, report: bool) -> None:
     from mmesim.results.comparison_files import in_place, save
     with in_place(folder) as scratch:
         save(comparison, scratch)
@@ -157,4 +161,8 @@ def _write(comparison: Comparison, folder: Path, say: Say, *, report: bool) -> N
         from mmesim.report.comparison.html import write_comparison_report
         with in_place(folder) as scratch:
             write_comparison_report(comparison, scratch / "report.html")
+    if formats:
+        from mmesim.report.comparison.html import write_comparison_figures
+        with in_place(folder) as scratch:
+            write_comparison_figures(comparison, scratch / "figures", formats)
     say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmesim.cli.output import page, print_json
 from mmesim.report.comparison.intervals import shown, verdict
 from mmesim.report.comparison.tables import verdicts
 from mmesim.report.wording import format_duration, plural
@@ -18,6 +19,16 @@ KEYS = ("cache.hit_ratio", "latency.all.p99", "cost.per_hour", "requests.error_r
         "instances.mean")
 """After what the variants are ranked by: as many as the width has room for, in this order."""
 GAP = 2
+
+
+def show(comparison: Comparison, as_json: bool) -> None:
+    """Print the comparison as text, or as one JSON document."""
+    if as_json:
+        from mmesim.results.comparison_files import as_json as as_document
+        print_json(as_document(comparison))
+    else:
+        with page() as console:
+            print_comparison(comparison, console)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
