@@ -21,7 +21,7 @@ from mmesim.results.comparison import Comparison, Interval, Variant
 from mmesim.results.comparison_files import load
 
 SETS: dict[str, list[str]] = {
-    "eviction": ["--memory", "50%,200%", "--vary",
+    "eviction": ["--vary",
                  "endpoint.eviction.gpu=lru,fifo,random,lfu,lfu_da,lru_k,gdsf,{use: gdsf, cost: aggregate_delay},sieve,"
                  "s3fifo,{use: ttl, keep_alive: 10m},belady,belady_size"],
     "routing": ["--vary", "endpoint.routing=least_outstanding,random,{use: random, blind: true},power_of_two,ch_bl,"

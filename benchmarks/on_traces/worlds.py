@@ -37,8 +37,8 @@ def worlds(data: Path, folder: Path) -> list[World]:
     folder.mkdir(parents=True, exist_ok=True)
     traces = data / "traces"
     return [_genai(traces, folder), _azure(traces, folder, "azure-1350", "azure_functions_2019_1350f_24h_counts.csv.gz",
-                                           range(480, 780), 6, 0),
-            _azure(traces, folder, "azure-500", "azure_functions_2019_500f_8h_counts.csv.gz", range(120), 2, 1)]
+                                           range(480, 660), 6, 0),
+            _azure(traces, folder, "azure-500", "azure_functions_2019_500f_8h_counts.csv.gz", range(90), 2, 1)]
 
 
 def _genai(traces: Path, folder: Path) -> World:
