@@ -149,6 +149,7 @@ class CopyCandidates(Candidates):
 
     def _column(self, name: str) -> NDArray[np.int64]:
         column: NDArray[np.int64] = getattr(self._copy, name)[self._rows]
+        column.flags.writeable = False
         return column
 
     @cached_property

@@ -6,11 +6,14 @@ same controller runs under the simulator, under a replayed journal and in front 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
+
+import numpy as np
 
 from mmesim.core import events as ev
 from mmesim.core.actions import Action, Reject
+from mmesim.core.answers import several, whole_or_none
 from mmesim.core.coldstart import ColdPath
 from mmesim.core.decisions import Decision
 from mmesim.core.endpoint import Endpoint
@@ -117,8 +120,8 @@ class EndpointController:
             where = [instance for instance in where if instance.holds(model)]
             if not where:
                 return Failure.NO_SUCH_MODEL
-        offered = [instance.sight for instance in where]
-        chosen = self.endpoint.policies.placement.place(self.endpoint.models[model], offered, now_ns)
+        policy, offered = self.endpoint.policies.placement, tuple(instance.sight for instance in where)
+        chosen = whole_or_none(policy, "place", policy.place(self.endpoint.models[model], offered, now_ns))
         if chosen is None:
             return Failure.THROTTLED
         if all(chosen != instance.index for instance in where):
@@ -225,18 +228,18 @@ class EndpointController:
         policies, sight = self.endpoint.policies, self.endpoint.sight
         policy = policies.prewarm if planner == "prewarm" else policies.placement
         self._planners[planner] = now_ns + ns(policy.period_s) if policy.period_s > 0 else None
-        decisions: Iterable[Prewarm] = ()
+        decisions: Iterator[Prewarm] = iter(())
         if planner == "prewarm":
-            decisions = policies.prewarm.plan(sight, now_ns)
+            decisions = several(policy, "plan", policies.prewarm.plan(sight, now_ns), Prewarm)
         elif policy.period_s > 0:
-            decisions = policies.placement.rearrange(sight, now_ns)
+            decisions = several(policy, "rearrange", policies.placement.rearrange(sight, now_ns), Prewarm)
         for decision in decisions:
             self._carry_out(decision, f"{planner} policy", now_ns)
 
     def _carry_out(self, decision: Prewarm, whose: str, now_ns: int) -> None:
         """Load or unload, unless that is done or under way; a busy copy stays."""
         endpoint, model = self.endpoint, decision.model
-        if not 0 <= model < len(endpoint.models):
+        if not isinstance(model, int | np.integer) or not 0 <= model < len(endpoint.models):
             raise WrongAnswer(f"{whose} named model {model!r}, which does not exist")
         serving = endpoint.instances
         if decision.instance is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmesim.core.actions import DeleteArtifact, Stall, UnloadModel
+from mmesim.core.answers import several, whole
 from mmesim.core.candidates import Candidate, CopyCandidates
 from mmesim.core.decisions import ROWS, EvictionDecision
 from mmesim.core.endpoint import Endpoint
@@ -121,7 +122,7 @@ class Memory:
         policy = self.endpoint.policies.gpu_eviction
         need_bytes = max(1, short.gpu_bytes if short.gpu_bytes > 0 else short.host_bytes)
         victims: list[Candidate] = []
-        for victim in policy.victims(candidates, need_bytes, now_ns):
+        for victim in several(policy, "victims", policy.victims(candidates, need_bytes, now_ns), Candidate):
             self._check_victim(victim, instance)
             victims.append(victim)
             short = short.plus(-instance.gpu.accounts[victim.model], -instance.host.accounts[victim.model], -1)
@@ -130,7 +131,8 @@ class Memory:
                 break
         else:
             if len(victims) < len(candidates):
-                self._ask_again(instance, policy.when_short(candidates, now_ns), now_ns)
+                when_ns = whole(policy, "when_short", policy.when_short(candidates, now_ns))
+                self._ask_again(instance, when_ns, now_ns)
         if self.endpoint.decisions is not None:
             self.endpoint.explain(explained(candidates, False, model, need_bytes, victims))
         return short
@@ -144,8 +146,8 @@ class Memory:
     def _check_victim(self, victim: Candidate, instance: InstanceState) -> None:
         """A policy may only name candidates, each once."""
         table = self.endpoint.table
-        idle = table.copy.outstanding.item(table.row(instance.index, victim.model)) == 0
-        if victim.model not in instance.ready or not idle or not self.endpoint.evictable[victim.model]:
+        if victim.model not in instance.ready or not self.endpoint.evictable[victim.model] \
+                or table.copy.outstanding.item(table.row(instance.index, victim.model)):
             raise not_a_candidate(victim)
 
     def _memory_candidates(self, instance: InstanceState, now_ns: int) -> CopyCandidates:
@@ -174,7 +176,8 @@ class Memory:
             return
         copy, row = self.endpoint.table.copy, self.endpoint.table.row(instance.index, model)
         touched_ns = max(copy.last_use_ns.item(row), copy.ready_since_ns.item(row))
-        due_ns = self.endpoint.policies.gpu_eviction.expires_ns(instance.index, model, touched_ns)
+        policy = self.endpoint.policies.gpu_eviction
+        due_ns = whole(policy, "expires_ns", policy.expires_ns(instance.index, model, touched_ns))
         if due_ns > now_ns:
             self.endpoint.timers.set(due_ns, instance.index, model)
         elif copy.outstanding.item(row) == 0:
@@ -237,7 +240,8 @@ class Memory:
         policy: EvictionPolicy = self.endpoint.policies.disk_eviction
         victims: list[Candidate] = []
         short = need_bytes
-        for victim in policy.victims(candidates, need_bytes, now_ns) if candidates else ():
+        answer = policy.victims(candidates, need_bytes, now_ns) if candidates else ()
+        for victim in several(policy, "victims", answer, Candidate):
             if victim.model not in candidates.model or not instance.holds(victim.model):
                 raise not_a_candidate(victim)
             victims.append(victim)

@@ -23,7 +23,7 @@ HISTORY_PERIODS = 1440
 
 
 class MetricsHistory:
-    """What CloudWatch has published, and the capacity bounds (`MetricsView`)."""
+    """What CloudWatch has published, and the capacity bounds."""
 
     def __init__(self, min_instances: int, max_instances: int, desired: int) -> None:
         self.min_instances = min_instances
@@ -46,3 +46,41 @@ class MetricsHistory:
         key = f"{metric}.{statistic}"
         recent = len(self._periods) - n
         return [self._periods[k].get(key) for k in range(max(0, recent), len(self._periods))]
+
+
+class MetricsSight:
+    """A `MetricsView` of the history: nothing can be set through it."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: MetricsHistory) -> None:
+        self._of = of
+
+    @property
+    def period_s(self) -> float:
+        """`MetricsView.period_s`."""
+        return self._of.period_s
+
+    @property
+    def desired(self) -> int:
+        """`MetricsView.desired`."""
+        return self._of.desired
+
+    @property
+    def in_service(self) -> int:
+        """`MetricsView.in_service`."""
+        return self._of.in_service
+
+    @property
+    def min_instances(self) -> int:
+        """`MetricsView.min_instances`."""
+        return self._of.min_instances
+
+    @property
+    def max_instances(self) -> int:
+        """`MetricsView.max_instances`."""
+        return self._of.max_instances
+
+    def datapoints(self, metric: str, statistic: str, n: int) -> list[float | None]:
+        """`MetricsView.datapoints`."""
+        return self._of.datapoints(metric, statistic, n)

@@ -8,10 +8,12 @@ An instance that leaves is the one with the fewest requests in flight, among equ
 from __future__ import annotations
 
 from mmesim.core.actions import DrainInstance, SetDesiredInstances, TerminateInstance
+from mmesim.core.answers import whole_or_none
 from mmesim.core.decisions import ScalingDecision
 from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import InstanceState
-from mmesim.core.metrics import MetricsHistory
+from mmesim.core.metrics import MetricsHistory, MetricsSight
+from mmesim.core.policy import AutoscalingPolicy, WrongAnswer
 
 
 class Scaling:
@@ -20,6 +22,7 @@ class Scaling:
     def __init__(self, endpoint: Endpoint, desired: int) -> None:
         self.endpoint = endpoint
         self.metrics = MetricsHistory(endpoint.spec.min_instances, endpoint.spec.max_instances, desired)
+        self.sight = MetricsSight(self.metrics)
         self.drain_deadlines_ns: dict[int, int] = {}
 
     def decide(self, now_ns: int) -> None:
@@ -30,10 +33,10 @@ class Scaling:
         metrics = self.metrics
         metrics.in_service = len(self.endpoint.table.serving)
         for policy in policies:
-            lower, upper = policy.bounds(now_ns)
+            lower, upper = _bounds(policy, now_ns)
             metrics.min_instances = metrics.min_instances if lower is None else lower
             metrics.max_instances = metrics.max_instances if upper is None else upper
-        wishes = {f"{n} {policy.name or type(policy).__name__}": policy.desired(metrics, now_ns)
+        wishes = {f"{n} {policy.name or type(policy).__name__}": _desired(policy, self.sight, now_ns)
                   for n, policy in enumerate(policies)}
         wanted = max((wish for wish in wishes.values() if wish is not None), default=metrics.desired)
         wanted = min(max(wanted, metrics.min_instances), metrics.max_instances)
@@ -84,3 +87,14 @@ class Scaling:
     def overdue(self, now_ns: int) -> list[InstanceState]:
         """Draining instances whose time is up."""
         return [self.endpoint.fleet[i] for i, deadline in self.drain_deadlines_ns.items() if deadline <= now_ns]
+
+
+def _desired(policy: AutoscalingPolicy, metrics: MetricsSight, now_ns: int) -> int | None:
+    return whole_or_none(policy, "desired", policy.desired(metrics, now_ns))
+
+
+def _bounds(policy: AutoscalingPolicy, now_ns: int) -> tuple[int | None, int | None]:
+    answer = policy.bounds(now_ns)
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise WrongAnswer(f"{type(policy).__name__}.bounds returned {answer!r}; it may return (min, max)")
+    return whole_or_none(policy, "bounds", answer[0]), whole_or_none(policy, "bounds", answer[1])

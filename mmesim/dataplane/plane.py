@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.answers import yes_or_no
 from mmesim.core.choice import Choice, choice
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy, WrongAnswer
 from mmesim.core.residency import ResidencyTable
@@ -136,7 +137,7 @@ class KernelPlane:
         clock, table = self.state.clock, self.table
         admitted = self._admission.admit(int(table.models["outstanding"][model]), int(clock["outstanding"][0]),
                                          int(table.models["n_ready"][model]), len(table.serving), self.now_ns)
-        if admitted:
+        if yes_or_no(self._admission, "admit", admitted):
             clock["step"] = st.ROUTE
         else:
             self.reject_pending(Failure.THROTTLED)

@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numba import types
 
+from mmesim.core.answers import yes_or_no
 from mmesim.core.choice import Choice, choice
 from mmesim.core.policy import AdmissionPolicy, Policy, RoutingPolicy
 from mmesim.core.types import NONE
@@ -57,7 +58,7 @@ def score_in_python(policy: RoutingPolicy) -> Callable[..., int]:
 
 def admit_in_python(policy: AdmissionPolicy) -> Callable[..., bool]:
     """What stands for `admit_code` in the uncompiled kernel."""
-    return lambda *arguments: policy.admit(*map(int, arguments))
+    return lambda *arguments: yes_or_no(policy, "admit", policy.admit(*map(int, arguments)))
 
 
 @inlined
