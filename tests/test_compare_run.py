@@ -14,6 +14,7 @@ from compare_parts import cell, tiny
 
 from mmesim.dataplane.api import SKETCH_BUCKETS
 from mmesim.errors import InputError
+from mmesim.planner.bounds import bound_of
 from mmesim.planner.compare import orders
 from mmesim.planner.compare.cells import Cell, cell_of
 from mmesim.planner.compare.orders import order_of, with_memory
@@ -285,3 +286,26 @@ def test_who_passes_a_bound_is_measured_against_the_next() -> None:
     assert waited.hits == "late_hit_ratio" and waited.hits_at == (0.9, 0.9) and waited.loads
     assert uncounted.hits == "" and "no distance is shown" in exceptions([uncounted])[0]
     assert not measured([0.7], loads=4.0).loads and "No distance in loads" in exceptions([measured([0.7], 4.0)])[0]
+
+
+def test_twins_are_compared_with_each_other(tmp_path: Path) -> None:
+    """`endpoint.like` brings its rules: the variants are other scenarios and end otherwise."""
+    chosen = contenders(tiny(tmp_path), vary=["endpoint.like=sagemaker-mme,seldon-overcommit"],
+                        baseline="sagemaker-mme")
+    assert [one.name for one in chosen] == ["sagemaker-mme", "seldon-overcommit"]
+    uses = [one.scenario.endpoint.placement.use for one in chosen]
+    assert uses == ["least_loaded", "overcommit"]
+    comparison, _ = compared(Plan(chosen, 2, tmp_path / "out" / ".cells", processes=1))
+    mme, seldon = comparison.variants
+    assert mme.values["requests.error_rate"].mean == 0 < seldon.values["requests.error_rate"].mean
+    assert seldon.values["cache.hit_ratio"].mean != mme.values["cache.hit_ratio"].mean
+
+
+@pytest.mark.parametrize("change", ["endpoint.provisioning.drain_timeout=7s", "endpoint.availability_zones=2",
+                                    "faults=[{use: s3_slow, at: 1m, for: 1m, factor: 5}]", "objective.p99_ms=900",
+                                    "endpoint.metrics.period=10s", f"{GPU}=lfu"])
+def test_one_bound_serves_all_that_cannot_move_it(tmp_path: Path, change: str) -> None:
+    plain, changed = (contenders(tiny(tmp_path), variant=[f"a: {one}"], baseline="a")[0]
+                      for one in (f"{GPU}=lru", change))
+    assert plain.bound_digest == changed.bound_digest and plain.digest != changed.digest
+    assert bound_of(build(plain.scenario)) == bound_of(build(changed.scenario))

@@ -72,7 +72,7 @@ class Cell:
             part, _, column = name.partition(":")
             if column:
                 parts[part][column] = array
-        return cls(**facts, sketch=sketch, **parts)
+        return cls(**facts, sketch=sketch, models=parts["models"], series=parts["series"])
 
 
 def cell_of(run: Run) -> Cell:
@@ -94,7 +94,7 @@ def at(summary: Mapping[str, Any], key: str) -> float | None:
     value: Any = summary
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return None if value is None else float(value)
 
 
 def _quantiles_ms(sketch: NDArray[np.int64]) -> dict[str, float | None]:

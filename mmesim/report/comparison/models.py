@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmesim.report.wording import count, ms, percent
 from mmesim.results.comparison import Comparison
@@ -75,7 +75,7 @@ def _ranking(comparison: Comparison, name: str) -> Ranking:
                    [_cells(row) for row in slower.nsmallest(MOST, "saved_s").to_dict("records")], summary)
 
 
-def _cells(row: dict) -> list[Cell]:
+def _cells(row: dict[Any, Any]) -> list[Cell]:
     change = row["after_ms"] / row["before_ms"] - 1
     saved = row["saved_s"]
     return [Cell(row["model"], row["model"]), Cell(count(row["invocations"]), row["invocations"]),
