@@ -78,3 +78,12 @@ def test_all_problems_of_all_variants_are_told_at_once(tmp_path: Path) -> None:
 def test_what_is_not_understood_is_told(tmp_path: Path, options: dict, told: str) -> None:
     with pytest.raises(InputError, match=told):
         contenders(tiny(tmp_path), **options)
+
+
+def test_an_edited_policy_inside_of_another_is_another_variant(tmp_path: Path) -> None:
+    around = ["mine: endpoint.eviction.gpu={use: min_residency, min: 1s, around: 'mine:Mine'}"]
+    before = contenders(tiny(tmp_path), variant=around, baseline="mine")[0].digest
+    assert contenders(tiny(tmp_path), variant=around, baseline="mine")[0].digest == before
+    source = tmp_path / "mine.py"
+    source.write_text(source.read_text() + "# edited\n")
+    assert contenders(str(tmp_path / "tiny.yaml"), variant=around, baseline="mine")[0].digest != before

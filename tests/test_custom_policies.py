@@ -102,6 +102,11 @@ def test_one_that_misbehaves_is_stopped_and_named(world: Path, name: str) -> Non
     assert done.stdout == "" and not (world.parent / "reports" / name).exists()
 
 
+def test_one_inside_of_another_is_named(world: Path) -> None:
+    done = ran(world, "endpoint.eviction.gpu={use: min_residency, min: 1s, around: 'wrong:EvictRaises'}")
+    assert done.exit_code == 2 and "EvictRaises.victims raised KeyError" in done.stderr, done.output
+
+
 def test_in_a_comparison_its_variant_is_named_too(world: Path) -> None:
     one = f"wrong: {setting('ScaleText', 'wrong.py')}"
     done = mmesim("compare", world, "--variant", one, "--seeds", "1", "--processes", "1", "--out",

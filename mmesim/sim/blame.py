@@ -14,11 +14,10 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from mmesim.core.policy import WrongAnswer
+from mmesim.core.policy import WrongAnswer, every
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ HINT = "mend the policy; `mmesim check-policy FILE:CLASS` examines it"
 @contextmanager
 def policies_to_blame(policies: Policies) -> Iterator[None]:
     """Raises InputError with file and line of the policy for what a policy of the user's own raises."""
-    own = [type(policy) for policy in _each(policies) if not type(policy).__module__.startswith("mmesim.")]
+    own = [type(policy) for _, policy in every(policies) if not type(policy).__module__.startswith("mmesim.")]
     try:
         with _endless_ones_stopped(own):
             yield
@@ -78,11 +77,6 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def _each(policies: Policies) -> list[Policy]:
-    values = [getattr(policies, field.name) for field in fields(policies)]
-    return [policy for value in values for policy in (value if isinstance(value, tuple | list) else [value])]
 
 
 def _problem(error: Exception, own: Sequence[type[Policy]]) -> Problem | None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import mmesim
+from mmesim.core.policy import every
 from mmesim.packaged import packaged_dir
-from mmesim.policies.loading import load_class
+from mmesim.scenario.references import resolve
 from mmesim.scenario.schema import Scenario
 
 UNTOUCHING = ("name", "description", "checks", "seed")
@@ -28,7 +29,8 @@ def digest_of(scenario: Scenario) -> str:
     """Of the resolved scenario without its seed, the files it names, and this program's sources."""
     settings = {name: value for name, value in scenario.resolved().items() if name not in UNTOUCHING}
     settings["output"] = {"interval": settings["output"]["interval"]}
-    files = {str(path): _content(path) for path in sorted(set(_files(settings, scenario.base_dir)))}
+    named = {*_files(settings, scenario.base_dir), *_policies(scenario)}
+    files = {str(path): _content(path) for path in sorted(named)}
     whole = json.dumps([settings, files, _program()], sort_keys=True)
     return sha256(whole.encode()).hexdigest()
 
@@ -49,18 +51,23 @@ def _content_at(path: Path, mtime_ns: int, size: int) -> str:
 
 
 def _files(value: Any, folder: Path) -> Iterator[Path]:
-    """Every file that the settings name: traces, counts, profiles, policies."""
+    """Every file that the settings name: traces, counts, profiles."""
     if isinstance(value, str):
         if _is_file(folder / value):
             yield folder / value
     elif isinstance(value, Mapping):
-        if isinstance(value.get("use"), str) and ":" in value["use"]:
-            yield Path(inspect.getfile(load_class(value["use"], folder)))
         for item in value.values():
             yield from _files(item, folder)
     elif isinstance(value, list):
         for item in value:
             yield from _files(item, folder)
+
+
+def _policies(scenario: Scenario) -> Iterator[Path]:
+    """The files of the user's own policies, those inside of others too."""
+    for _, policy in every(resolve(scenario).policies):
+        if not type(policy).__module__.startswith("mmesim."):
+            yield Path(inspect.getfile(type(policy)))
 
 
 def _is_file(path: Path) -> bool:
