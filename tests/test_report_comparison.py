@@ -156,8 +156,10 @@ def test_a_difference_carries_its_sign() -> None:
 def test_better_and_worse_only_when_the_sign_is_known(comparison: Comparison) -> None:
     variant, metric = comparison.variants[1], comparison.metric("latency.all.p99")
     for value, expected in (((-2.0, -3.0, -1.0), "better"), ((2.0, 1.0, 3.0), "worse"), ((2.0, -1.0, 5.0), "")):
-        changed = replace(variant, differences={metric.key: Interval(*value, 5)})
+        changed = replace(variant, differences={metric.key: Interval(*value, 5)}, relative={})
         assert intervals.verdict(changed, metric) == expected
+        in_part = replace(variant, relative={metric.key: Interval(*value, 5)})
+        assert intervals.verdict(in_part, metric) == expected, "what is coloured is what is shown"
     assert intervals.verdict(replace(variant, differences={"use.gpu.mean": Interval(2, 1, 3, 5)}),
                              comparison.metric("use.gpu.mean")) == ""
 

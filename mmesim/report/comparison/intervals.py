@@ -103,11 +103,11 @@ def scaled(value: Interval, factor: float) -> Interval:
 
 
 def verdict(variant: Variant, metric: Metric) -> str:
-    """``better``, ``worse``, or nothing: the sign is unknown, or neither is better."""
-    value = variant.differences.get(metric.key)
-    if value is None or not value.excludes_zero or not metric.better:
+    """``better``, ``worse``, or nothing: the sign of the `change` that is shown is unknown, or neither is better."""
+    found = change(variant, metric)
+    if found is None or not found[0].excludes_zero or not metric.better:
         return ""
-    return "better" if (value.mean > 0) == (metric.better > 0) else "worse"
+    return "better" if (found[0].mean > 0) == (metric.better > 0) else "worse"
 
 
 def known(comparison: Comparison, key: str) -> bool:
