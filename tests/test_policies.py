@@ -62,7 +62,8 @@ COLD = FakeModel(7, model_spec("cold", 500 * MIB))
     # with room: the disk that holds it before more room
     ([FakeInstance(0, free_memory_bytes=8 * GIB), FakeInstance(1, free_memory_bytes=GIB, models_on_disk=(7,))], 1),
     # with room: fewer cold starts before more room
-    ([FakeInstance(0, free_memory_bytes=8 * GIB, models_cold=(7, 8)), FakeInstance(1, free_memory_bytes=GIB, models_cold=(7,))], 1),
+    ([FakeInstance(0, free_memory_bytes=8 * GIB, models_cold=(7, 8)),
+      FakeInstance(1, free_memory_bytes=GIB, models_cold=(7,))], 1),
     # with room: the most room, not the fewest requests
     ([FakeInstance(0, free_memory_bytes=GIB), FakeInstance(1, free_memory_bytes=2 * GIB, outstanding=9)], 1),
     # full: the disk that holds it before fewer requests

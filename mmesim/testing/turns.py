@@ -67,8 +67,8 @@ class Evict:
     came: int
     gone: int
 
-    def ask(self, policy: Any) -> list[Any]:
-        """Its victims, and when to ask again where it holds some back."""
+    def ask(self, policy: Any) -> tuple[list[Any], Any]:
+        """Its victims, and when to ask again where it holds some back (None where it does not)."""
         policy.loaded(self.candidates.instance, self.came, self.now_ns)
         policy.removed(self.candidates.instance, self.gone, self.now_ns)
         columns = dict(vars(self.candidates))
@@ -77,15 +77,14 @@ class Evict:
         if any(value is not columns.get(name) for name, value in vars(self.candidates).items() if name != "order"):
             raise FrozenInstanceError("cannot assign to a column of the candidates")
         if len(answer) < len(self.candidates) and type(policy).when_short is not EvictionPolicy.when_short:
-            answer.append(policy.when_short(self.candidates, self.now_ns))
-        return answer
+            return answer, policy.when_short(self.candidates, self.now_ns)
+        return answer, None
 
-    def problem(self, answer: list[Any]) -> str:
+    def problem(self, given: tuple[list[Any], Any]) -> str:
         """Victims are candidates, each once, and enough where there is enough, unless `when_short` has an answer."""
-        asked_again = type(answer[-1]) is int if answer else False
-        if asked_again and answer[-1] != REFUSE and answer[-1] <= self.now_ns:
-            return f"when_short returns {answer[-1]}, which is neither REFUSE nor later than now ({self.now_ns})"
-        answer = answer[:-1] if asked_again else answer
+        answer, again_ns = given
+        if again_ns is not None and (type(again_ns) is not int or REFUSE != again_ns <= self.now_ns):
+            return f"when_short returns {again_ns!r}, which is neither REFUSE nor later than now ({self.now_ns})"
         offered = {one.model: one for one in self.candidates}
         models = [victim.model for victim in answer if isinstance(victim, Candidate)]
         if strangers := [v for v in answer if not isinstance(v, Candidate) or offered.get(v.model) != v]:
@@ -93,7 +92,7 @@ class Evict:
         if len(set(models)) < len(models):
             return f"yields model {next(m for m in models if models.count(m) > 1)} twice (or never ends)"
         freed, free = sum(victim.size_bytes for victim in answer), sum(one.size_bytes for one in self.candidates)
-        if freed < min(self.need_bytes, free) and not asked_again:
+        if freed < min(self.need_bytes, free) and again_ns is None:
             return f"yields {freed} bytes where {self.need_bytes} are needed and {free} could be had"
         return ""
 
