@@ -141,7 +141,7 @@ def _memory(text: str | None) -> tuple[float, ...]:
     if not all(0 < part <= 1000 for part in parts):
         raise InputError(Problem("is not a list of parts of the memory", file=f"--memory {text}",
                                  hint="e.g. --memory 50%,100%,200%"))
-    return parts
+    return tuple(sorted({*parts, 1.0}))
 
 
 def _formats(text: str | None) -> list[str]:
