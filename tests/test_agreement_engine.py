@@ -20,6 +20,7 @@ from reference.fuzz import EXAMPLES, SEED
 from reference.plane import ReferencePlane
 
 from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
 from mmesim.dataplane.api import DataPlane, Stop, Stopped
 from mmesim.dataplane.plane import KernelPlane
@@ -123,9 +124,10 @@ class Steps:
     def __init__(self, log: list[Any]) -> None:
         self._log = log
 
-    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...]) -> None:
+    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...],
+             decisions: tuple[Decision, ...] = ()) -> None:
         """See the protocol."""
-        self._log.append((now_ns, event, actions))
+        self._log.append((now_ns, event, actions, decisions))
 
     def close(self) -> None:
         """See the protocol."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from program import ROOT, mmesim
 
@@ -170,6 +172,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+SHORT = {"run": ["--set", "duration=8m", "--set", "warmup=1m"],
+         "compare": ["--set", "duration=4m", "--set", "warmup=1m", "--seeds", "3", "--no-report"]}
+"""What makes a command of the README a short one."""
+
+
 def commands() -> list[list[str]]:
     """The words of each `mmesim ...` of the README's consoles, in order."""
     lines = [line.partition("#")[0] for block in blocks("console") for line in block.splitlines()]
@@ -185,6 +192,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my.yaml").write_text(scenario)
     (folder / "my_policies.py").write_text(policy)
     (folder / "points.csv").write_text(POINTS)
+    rng = np.random.default_rng(1)
+    rows = zip(np.sort(rng.uniform(0, 7200, 2000)), rng.zipf(1.6, 2000), strict=True)
+    with gzip.open(folder / "day.csv.gz", "wt") as file:
+        file.write("timestamp_s,model\n" + "".join(f"{at:.3f},m{min(rank, 30):02}\n" for at, rank in rows))
     return folder
 
 
@@ -194,8 +205,7 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_a_command_of_the_readme(words: list[str], desk: Path) -> None:
-    short = ["--set", "duration=8m", "--set", "warmup=1m"] if words[1] == "run" else \
-        ["--dry-run"] if words[1:] == ["profile", "analyze", "models"] else []
+    short = SHORT.get(words[1], []) if words[1:] != ["profile", "analyze", "models"] else ["--dry-run"]
     done = mmesim(*words[1:], *short, cwd=desk)
     allowed = (0, 1) if "--check" in words else (0,)
     assert done.returncode in allowed, done.stderr

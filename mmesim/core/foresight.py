@@ -11,7 +11,7 @@ from mmesim.core.types import NEVER_NS
 class Future:
     """When each model is asked for next. Memory grows with the number of requests (16 bytes each)."""
 
-    def __init__(self, t_ns: NDArray[np.int64], model: NDArray[np.integer]) -> None:
+    def __init__(self, t_ns: NDArray[np.int64], model: NDArray[np.int32]) -> None:
         """`t_ns` (n,) ascending, `model` (n,): every request of the run."""
         n = len(t_ns)
         self._t_ns = t_ns

@@ -70,13 +70,13 @@ class Sooner(RoutingPolicy):
 
 @dataclass
 class InTurn(RoutingPolicy):
-    """One of the offered at random, the others next in a circle."""
+    """One of the offered at random, and as many further in their circle as the model's service takes."""
 
     blind: bool = False
     spill_outstanding: int = 0
 
     def score(self, copy, now_ns):
-        return (copy.position + copy.request_draw) % copy.offered
+        return (copy.position + copy.request_draw + copy.service_ns // 1_000_000) % copy.offered
 
 
 @dataclass

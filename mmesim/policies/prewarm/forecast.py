@@ -84,19 +84,21 @@ class ForecastPrewarm(PrewarmPolicy):
         if self._uses is None:
             self._begin(endpoint, now_ns)
         self._count(endpoint.model_uses, now_ns)
-        return list(self._loads(endpoint, 1 - np.exp(-self.expected(now_ns))))
+        probability: Floats = -np.expm1(-self.expected(now_ns))
+        return list(self._loads(endpoint, probability))
 
     def expected(self, now_ns: int) -> Floats:
         """Requests of each model in the next `lead_s`."""
         ahead = self.lead_s / self.bin_s
-        steady = np.maximum(0.0, self._level + np.maximum(0.0, self._trend * ahead)) * ahead
+        steady: Floats = np.maximum(0.0, self._level + np.maximum(0.0, self._trend * ahead)) * ahead
         season = len(self._season)
         start = now_ns / ns(self.bin_s) - season
         if not season or start < self._first:
             return steady
         bins = np.arange(int(start), ceil(start + ahead))
         part = np.minimum(bins + 1, start + ahead) - np.maximum(bins, start)
-        return np.maximum(steady, part @ self._season[bins % season])
+        expected: Floats = np.maximum(steady, part @ self._season[bins % season])
+        return expected
 
     def _begin(self, endpoint: EndpointView, now_ns: int) -> None:
         models = len(endpoint.models)
