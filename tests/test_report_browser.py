@@ -16,7 +16,8 @@ from mmesim.results.comparison import Comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "reports" / "examples").glob("*.html"))
-FIGURES = {"quickstart": 12, "quickstart-evictions": 7}
+LEAST = {"quickstart": 12, "quickstart-evictions": 7}
+"""Figures of each."""
 ROWS = "[...document.querySelectorAll('table.main tbody tr')].map(row => row.cells[0].dataset.v)"
 HEADS = "[...document.querySelectorAll('table.main thead th')]"
 FIGURES = """[...document.querySelectorAll('svg[role=img]')].map(svg => { const box = svg.getBoundingClientRect();
@@ -65,7 +66,7 @@ def test_a_complaint_is_heard(running: Browser, tmp_path: Path) -> None:
 @pytest.mark.parametrize("example_page", EXAMPLES, ids=lambda path: path.stem)
 def test_committed_reports_open(running: Browser, example_page: Path) -> None:
     shown = Page(running, example_page)
-    check_figures(shown, at_least=FIGURES[example_page.stem])
+    check_figures(shown, at_least=LEAST[example_page.stem])
     shown.resize(375)
     assert shown.run(OVERFLOW) == 0
     assert shown.complaints() == []
