@@ -14,13 +14,13 @@ from mmesim.policies.routing.random import Random
 
 @dataclass
 class LeastBusyCopy(RoutingPolicy):
-    """Fewest requests at the copy; among equals the lowest instance."""
+    """Fewest requests at the copy; among equals the one READY first, to some ticks, then the lowest instance."""
 
     blind: bool = False
     spill_outstanding: int = 0
 
     def score(self, copy, now_ns):
-        return copy.outstanding
+        return copy.outstanding * 64 + min(copy.ready_in_ns // 1_000_000, 63)
 
 
 @dataclass
