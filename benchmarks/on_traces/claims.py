@@ -137,6 +137,6 @@ def _histogram(found: Found) -> Iterator[Row]:
         ratio = fixed / hybrid if hybrid else float("inf")
         yield ("a fixed 10 min keep-alive has more cold starts (75th percentile of models) than hybrid histogram, at "
                "equal memory", "Serverless in the Wild (ATC '20)", "about 2.5 x",
-               f"{world}: {ratio:.2f} x ({100 * fixed:.1f} % and {100 * hybrid:.1f} %), with "
+               f"{world}: {f'{ratio:.2f} x' if hybrid else 'none left'} ({100 * fixed:.1f} % and {100 * hybrid:.1f} %), with "
                f"{hybrid_use / fixed_use:.2f} x the memory",
                _verdict(ratio >= 2.5 and hybrid_use <= 1.05 * fixed_use, ratio > 1))
