@@ -135,8 +135,9 @@ def _histogram(found: Found) -> Iterator[Row]:
             memory[name] = variant.values["use.gpu_memory.mean"].mean
         (fixed, hybrid), (fixed_use, hybrid_use) = cold.values(), memory.values()
         ratio = fixed / hybrid if hybrid else float("inf")
+        times = f"{ratio:.2f} x" if hybrid else "none left"
         yield ("a fixed 10 min keep-alive has more cold starts (75th percentile of models) than hybrid histogram, at "
                "equal memory", "Serverless in the Wild (ATC '20)", "about 2.5 x",
-               f"{world}: {f'{ratio:.2f} x' if hybrid else 'none left'} ({100 * fixed:.1f} % and {100 * hybrid:.1f} %), with "
+               f"{world}: {times} ({100 * fixed:.1f} and {100 * hybrid:.1f} %), with "
                f"{hybrid_use / fixed_use:.2f} x the memory",
                _verdict(ratio >= 2.5 and hybrid_use <= 1.05 * fixed_use, ratio > 1))
