@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmesim.calibrate.analyze.settings import find_models
-from mmesim.calibrate.triton import TritonServer, find_tools, running_server
+from mmesim.triton import TritonServer, find_tools, running_server
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers import Given, read_points, write_measurements
 from mmesim.scenario.build import build

@@ -26,12 +26,12 @@ from mmesim.calibrate.analyze.settings import find_models, renamed, write_scratc
 from mmesim.calibrate.serving.curve import BatchCurve
 from mmesim.calibrate.serving.loop import Observed, closed_loop
 from mmesim.calibrate.serving.timing import Setting, Timing
-from mmesim.calibrate.triton import processes, write_example
 from mmesim.errors import InputError
 from mmesim.profile import describe, load_profile
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.write import profile_yaml
 from mmesim.scenario.load import load_scenario
+from mmesim.triton import processes, write_example
 from mmesim.units import MIB, parse_duration_s
 from mmesim.yamldoc import parse_document
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from program import ROOT
 
-from mmesim.calibrate.triton import TritonClient, TritonError, find_tools, running_server, write_example
-from mmesim.calibrate.triton.example import sleeping
-from mmesim.calibrate.triton.processes import MARK, marked
 from mmesim.errors import InputError
 from mmesim.profile import load_profile
+from mmesim.triton import TritonClient, TritonError, find_tools, running_server, write_example
+from mmesim.triton.example import sleeping
+from mmesim.triton.processes import MARK, marked
 from mmesim.units import MIB
 
 MODELS = {"nap": sleeping(4, 1, load_ms=300, weights_bytes=8 << 20), "doze": sleeping(8, 2, load_ms=300)}

@@ -20,10 +20,10 @@ import pytest
 from program import ROOT
 
 from benchmarks.road import perf_points, simulated
-from mmesim.calibrate.triton import TritonServer, find_tools, running_server, write_example
-from mmesim.calibrate.triton.example import sleeping
 from mmesim.errors import InputError
 from mmesim.profile.points import OperatingPoint
+from mmesim.triton import TritonServer, find_tools, running_server, write_example
+from mmesim.triton.example import sleeping
 
 MODEL = "nap"
 TRIES, WITHIN = 3, 0.15

@@ -41,7 +41,7 @@ def profile_analyze(
       mmesim profile analyze --url localhost:8000 --gpu T4 --models resnet50 --only grid,load
     """
     if example is not None:
-        from mmesim.calibrate.triton.example import write_example
+        from mmesim.triton.example import write_example
         note(f"mmesim profile analyze {write_example(example)}")
         return
     from mmesim.calibrate.analyze import AnalyzeSettings, make_plan

@@ -131,7 +131,7 @@ def _folder() -> list[dict[str, Any]]:
 
 def _triton() -> list[dict[str, Any]]:
     """The tools of `mmesim profile analyze`; nothing else needs them."""
-    from mmesim.calibrate.triton.tools import INSTALL, find_model_analyzer, find_perf_analyzer, find_server
+    from mmesim.triton.tools import INSTALL, find_model_analyzer, find_perf_analyzer, find_server
     rows = []
     for name, find in (("tritonserver", find_server), ("perf_analyzer", find_perf_analyzer),
                        ("model-analyzer", find_model_analyzer)):

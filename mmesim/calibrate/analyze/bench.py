@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.calibrate.analyze.settings import AnalyzeSettings, write_scratch_repository
-from mmesim.calibrate.triton.client import Request, TritonClient, TritonError, connected
-from mmesim.calibrate.triton.processes import end_marked
-from mmesim.calibrate.triton.server import TritonServer, running_server
-from mmesim.calibrate.triton.tools import Tools, find_server, find_tools
 from mmesim.errors import InputError, Problem
+from mmesim.triton.client import Request, TritonClient, TritonError, connected
+from mmesim.triton.processes import end_marked
+from mmesim.triton.server import TritonServer, running_server
+from mmesim.triton.tools import Tools, find_server, find_tools
 
 SETTLE_S = 0.3
 

@@ -1,6 +1,6 @@
 """What the machine is, and how much memory its device has in use: GPU by nvidia-smi and Triton's metrics port.
 
-Without a GPU the device is the CPU, and memory is that of the server's processes (`mmesim.calibrate.triton.processes`).
+Without a GPU the device is the CPU, and memory is that of the server's processes (`mmesim.triton.processes`).
 """
 
 from __future__ import annotations

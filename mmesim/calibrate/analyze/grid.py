@@ -17,11 +17,11 @@ import yaml
 from mmesim.calibrate.analyze.bench import Bench
 from mmesim.calibrate.analyze.device import has_gpu
 from mmesim.calibrate.analyze.settings import AnalyzeSettings, digest
-from mmesim.calibrate.triton.processes import started
-from mmesim.calibrate.triton.server import LOCAL, free_ports, tail
-from mmesim.calibrate.triton.tools import Tools
 from mmesim.errors import InputError, Problem
 from mmesim.profile.model import ON_CPU
+from mmesim.triton.processes import started
+from mmesim.triton.server import LOCAL, free_ports, tail
+from mmesim.triton.tools import Tools
 
 STABILITY_PERCENT = 15
 SERVER_ONLY_S = 3

@@ -11,7 +11,7 @@ from typing import Any
 from mmesim.calibrate.analyze import pagecache
 from mmesim.calibrate.analyze.bench import Bench, summary
 from mmesim.calibrate.analyze.settings import copy_name, model_files
-from mmesim.calibrate.triton.client import TritonClient, connected
+from mmesim.triton.client import TritonClient, connected
 
 WARM_INFERENCES = 12
 """Inferences after the first one; their median is what an inference takes once the model is warm."""

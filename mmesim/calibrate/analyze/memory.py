@@ -14,9 +14,9 @@ from typing import Any
 from mmesim.calibrate.analyze.bench import Bench
 from mmesim.calibrate.analyze.device import parse_metrics
 from mmesim.calibrate.analyze.settings import copy_name
-from mmesim.calibrate.triton.client import TritonClient, TritonError, connected
-from mmesim.calibrate.triton.processes import usage
-from mmesim.calibrate.triton.server import TritonServer
+from mmesim.triton.client import TritonClient, TritonError, connected
+from mmesim.triton.processes import usage
+from mmesim.triton.server import TritonServer
 
 COPIES = 3
 ENOUGH_INFERENCES = 5

@@ -20,9 +20,9 @@ from typing import Any
 from mmesim.calibrate.analyze.bench import Bench
 from mmesim.calibrate.analyze.device import cpu_name, gpus
 from mmesim.calibrate.analyze.plan import Plan, Step
-from mmesim.calibrate.triton.client import TritonError
-from mmesim.calibrate.triton.tools import installed_version
 from mmesim.errors import InputError, Problem
+from mmesim.triton.client import TritonError
+from mmesim.triton.tools import installed_version
 
 
 @dataclass(frozen=True)

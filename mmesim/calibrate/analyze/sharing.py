@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mmesim.calibrate.analyze.bench import SETTLE_S, Bench, ClosedLoop, summary, throughput_rps
 from mmesim.calibrate.analyze.settings import copy_name
-from mmesim.calibrate.triton.client import TritonClient, load_over_grpc
-from mmesim.calibrate.triton.processes import usage
+from mmesim.triton.client import TritonClient, load_over_grpc
+from mmesim.triton.processes import usage
 
 Spans: TypeAlias = NDArray[np.float64]
 Window: TypeAlias = tuple[float, float]

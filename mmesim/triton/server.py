@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmesim.calibrate.triton.client import TritonClient
-from mmesim.calibrate.triton.processes import started
 from mmesim.errors import InputError, Problem
+from mmesim.triton.client import TritonClient
+from mmesim.triton.processes import started
 
 START_S = 90.0
 LOCAL = "127.0.0.1"

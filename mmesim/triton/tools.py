@@ -22,8 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmesim.calibrate.triton.processes import DIE_WITH_PARENT
 from mmesim.errors import InputError, Problem
+from mmesim.triton.processes import DIE_WITH_PARENT
 
 INSTALL = "pip install 'mmesim[triton,profile]' (Linux x86-64, Python 3.11 or 3.12)"
 RENAMED = {"libb64.so.0d": "libb64-*.so.0d", "libcudart.so.12": "libcudart-*.so.12*"}

@@ -28,7 +28,7 @@ dynamic_batching {{ max_queue_delay_microseconds: 0 }}
 
 @dataclass(frozen=True)
 class ExampleModel:
-    """One python-backend model: which of `calibrate/triton/models`, with which parameters."""
+    """One python-backend model: which of `triton/models`, with which parameters."""
 
     kind: str
     """``sleeping`` or ``computing``."""
