@@ -26,6 +26,7 @@ from mmesim.cli import (
     twins,
 )
 from mmesim.cli.ending import ended
+from mmesim.cli.live import live
 
 EPILOG = """Start with a packaged example, from any folder:
 
@@ -69,6 +70,7 @@ app.add_typer(trace_app, name="trace")
 calibrate_app = typer.Typer(no_args_is_help=True, help="What was measured elsewhere, predicted from its beginning.")
 calibrate_app.command("load-test")(ended(calibrate.load_test))
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(live, name="live")
 
 
 @app.callback(invoke_without_command=True)
