@@ -87,11 +87,13 @@ class ColdPath:
         self.endpoint.do(LoadModel(instance.index, model))
         return True
 
-    def downloaded(self, instance: InstanceState, model: int, extract_ns: int, now_ns: int) -> None:
-        """Files are on the disk: queue for a load."""
+    def downloaded(self, instance: InstanceState, model: int, extract_ns: int, disk_bytes: int, now_ns: int) -> None:
+        """Files are on the disk, and take `disk_bytes` (0: as expected): queue for a load."""
         endpoint = self.endpoint
         instance.downloading -= 1
         endpoint.table.advance(instance.index, model, "download finished")
+        if disk_bytes and not instance.disk.settle(model, disk_bytes):
+            instance.disk.fill(model)
         row = endpoint.table.row(instance.index, model)
         endpoint.table.copy.downloaded_ns[row] = now_ns - extract_ns
         endpoint.table.copy.extracted_ns[row] = now_ns

@@ -17,6 +17,7 @@ from mmesim.core.answers import several, whole_or_none
 from mmesim.core.coldstart import ColdPath
 from mmesim.core.decisions import Decision
 from mmesim.core.endpoint import Endpoint
+from mmesim.core.found import Reconciled
 from mmesim.core.instance import ColdStart, InstanceState
 from mmesim.core.lifecycle import Residency
 from mmesim.core.memory import Memory
@@ -31,7 +32,7 @@ WISH_PAUSE_NS = ns(10.0)
 """How long the router does not repeat a wish for another copy that could not be granted (assumed)."""
 
 _OF_AN_INSTANCE = {ev.DownloadFinished, ev.DownloadFailed, ev.LoadFinished, ev.LoadFailed, ev.UnloadFinished,
-                   ev.CopyIdle, ev.InstanceLost, ev.InstanceDrained}
+                   ev.CopyIdle, ev.InstanceLost, ev.InstanceDrained, ev.CopyFound, ev.CopyLost}
 """Late news of an instance that has ended meanwhile is ignored."""
 
 
@@ -43,6 +44,7 @@ class EndpointController:
         self.endpoint = Endpoint(spec, models, policies, table)
         self.memory = Memory(self.endpoint)
         self.cold = ColdPath(self.endpoint, self.memory)
+        self.found = Reconciled(self.endpoint, self.memory)
         self.scaling = Scaling(self.endpoint, desired)
         self._deadlines: list[tuple[int, int, int, ColdStart]] = []
         self._planners: dict[str, int | None] = {"prewarm": None, "placement": None}
@@ -54,7 +56,9 @@ class EndpointController:
             ev.UnloadFinished: self._unload_finished, ev.CopyIdle: self._copy_idle,
             ev.InstanceJoined: self._instance_joined, ev.InstanceLost: self._instance_lost,
             ev.InstanceDrained: self._instance_drained, ev.ModelAdded: self._model_added,
-            ev.ModelRemoved: self._model_removed, ev.MetricsPublished: self._metrics_published, ev.Tick: self._tick,
+            ev.ModelRemoved: self._model_removed, ev.ModelDescribed: self._model_described,
+            ev.CopyFound: self._copy_found, ev.CopyLost: self._copy_lost,
+            ev.MetricsPublished: self._metrics_published, ev.Tick: self._tick,
         }
         for names, policy in every(policies):
             policy.rng = stream(seed, "policy", *names)
@@ -143,7 +147,7 @@ class EndpointController:
 
     def _download_finished(self, event: ev.DownloadFinished, now_ns: int) -> None:
         instance = self.endpoint.fleet[event.instance]
-        self.cold.downloaded(instance, event.model, event.extract_ns, now_ns)
+        self.cold.downloaded(instance, event.model, event.extract_ns, event.disk_bytes, now_ns)
         self.cold.pump(instance, now_ns)
 
     def _download_failed(self, event: ev.DownloadFailed, now_ns: int) -> None:
@@ -162,9 +166,9 @@ class EndpointController:
         self.cold.pump(instance, now_ns)
 
     def _unload_finished(self, event: ev.UnloadFinished, now_ns: int) -> None:
-        instance, spec = self.endpoint.fleet[event.instance], self.endpoint.spec
+        instance = self.endpoint.fleet[event.instance]
         self.memory.unloaded(instance, event.model)
-        if not (spec.keep_on_disk and spec.model_cache) and event.model not in instance.cold:
+        if not self.memory.keeps_files and event.model not in instance.cold:
             self.memory.delete(instance, event.model, "not kept on disk", now_ns)
         self.cold.pump(instance, now_ns)
 
@@ -200,6 +204,18 @@ class EndpointController:
 
     def _model_removed(self, event: ev.ModelRemoved, now_ns: int) -> None:
         self.endpoint.table.model.exists[event.model] = 0
+
+    def _model_described(self, event: ev.ModelDescribed, now_ns: int) -> None:
+        self.endpoint.describe(event.model, event.spec)
+        self.memory.describe(event.model, event.spec)
+
+    def _copy_found(self, event: ev.CopyFound, now_ns: int) -> None:
+        self.found.take_in(self.endpoint.fleet[event.instance], event, now_ns)
+
+    def _copy_lost(self, event: ev.CopyLost, now_ns: int) -> None:
+        instance = self.endpoint.fleet[event.instance]
+        self.found.write_off(instance, event.model, event.on_disk, now_ns)
+        self.cold.pump(instance, now_ns)
 
     def _metrics_published(self, event: ev.MetricsPublished, now_ns: int) -> None:
         self.scaling.metrics.publish(event.period_end_ns, event.values)

@@ -112,8 +112,8 @@ class Endpoint:
     def __init__(self, spec: EndpointSpec, models: Sequence[ModelSpec], policies: Policies,
                  table: ResidencyTable) -> None:
         self.spec = spec
-        self.specs = tuple(models)
-        self.models = tuple(ModelSight(index, model, table) for index, model in enumerate(models))
+        self.specs = list(models)
+        self.models = [ModelSight(index, model, table) for index, model in enumerate(models)]
         self.sight = EndpointSight(self)
         """What policies see of it."""
         self.policies = policies
@@ -130,6 +130,15 @@ class Endpoint:
         self.decisions: list[Decision] | None = None
         """How policies came to what the step at hand has decided; None: nobody wants to know."""
         self.timers = Timers()
+
+    def describe(self, model: int, spec: ModelSpec) -> None:
+        """What is known of a model, from now on."""
+        self.specs[model] = spec
+        self.models[model] = ModelSight(model, spec, self.table)
+        self.table.know_model(model, spec)
+        self.evictable[model] = not spec.pinned
+        self.has_pinned = not self.evictable.all()
+        self.expected_gpu_bytes[model] = spec.gpu_bytes
 
     @property
     def instances(self) -> list[InstanceState]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from mmesim.core.types import ModelSpec
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMissed:
@@ -31,6 +33,8 @@ class DownloadFinished:
     model: int
     extract_ns: int = 0
     """How long the extraction took of it."""
+    disk_bytes: int = 0
+    """What the files really take; 0: what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,38 @@ class ModelRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelDescribed:
+    """What is known of a model, from now on: of a number that no model had, or of a new version of its archive."""
+
+    model: int
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFound:
+    """Something is on an instance that the endpoint does not know of: a server outlived its endpoint, or kept its disk.
+    """
+
+    instance: int
+    model: int
+    loaded: bool
+    """True: READY in the server; False: its files are on the disk."""
+    gpu_bytes: int = 0
+    host_bytes: int = 0
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLost:
+    """A READY copy is gone from its server, or files from the disk, without the endpoint's doing."""
+
+    instance: int
+    model: int
+    on_disk: bool
+    """True: the files are still there."""
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsPublished:
     """CloudWatch shows the datapoints of one period."""
 
@@ -132,4 +168,4 @@ class Tick:
 
 Event: TypeAlias = (ModelMissed | CopyWished | DownloadFinished | DownloadFailed | LoadFinished | LoadFailed
                     | UnloadFinished | CopyIdle | InstanceJoined | InstanceLost | InstanceDrained | ModelAdded
-                    | ModelRemoved | MetricsPublished | Tick)
+                    | ModelRemoved | ModelDescribed | CopyFound | CopyLost | MetricsPublished | Tick)

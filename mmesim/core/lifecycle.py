@@ -23,14 +23,15 @@ class Residency(IntEnum):
 
 R = Residency
 TRANSITIONS: dict[Residency, dict[str, Residency]] = {
-    R.ABSENT: {"start download": R.DOWNLOADING, "instance lost": R.ABSENT},
+    R.ABSENT: {"start download": R.DOWNLOADING, "files found": R.ON_DISK, "instance lost": R.ABSENT},
     R.DOWNLOADING: {"download finished": R.ON_DISK, "download failed": R.ABSENT, "instance lost": R.ABSENT},
-    R.ON_DISK: {"start load": R.LOADING, "delete artifact": R.ABSENT, "instance lost": R.ABSENT},
+    R.ON_DISK: {"start load": R.LOADING, "delete artifact": R.ABSENT, "copy found": R.READY, "files lost": R.ABSENT,
+                "instance lost": R.ABSENT},
     R.LOADING: {"load finished": R.READY, "out of memory": R.ON_DISK, "load failed": R.FAILED,
                 "instance lost": R.ABSENT},
-    R.READY: {"start unload": R.UNLOADING, "instance lost": R.ABSENT},
+    R.READY: {"start unload": R.UNLOADING, "copy lost": R.ON_DISK, "instance lost": R.ABSENT},
     R.UNLOADING: {"unload finished": R.ON_DISK, "instance lost": R.ABSENT},
-    R.FAILED: {"retry": R.ON_DISK, "instance lost": R.ABSENT},
+    R.FAILED: {"retry": R.ON_DISK, "files lost": R.ABSENT, "instance lost": R.ABSENT},
 }
 
 

@@ -21,6 +21,7 @@ from mmesim.core.endpoint import Endpoint
 from mmesim.core.instance import InstanceState
 from mmesim.core.lifecycle import Residency
 from mmesim.core.policy import REFUSE, EvictionPolicy, WrongAnswer
+from mmesim.core.types import ModelSpec
 
 SORTED_WHOLE = 256
 """Candidates up to which sorting them all is quicker than finding the first few."""
@@ -59,9 +60,17 @@ class Memory:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        keeps = endpoint.spec.keep_on_disk and endpoint.spec.model_cache
-        self._reload_memory_s = [m.reload_disk_s if keeps else m.reload_s3_s for m in endpoint.specs]
-        self._reload_disk_s = [m.reload_s3_s for m in endpoint.specs]
+        self.keeps_files = endpoint.spec.keep_on_disk and endpoint.spec.model_cache
+        """Files stay on the disk when their model is unloaded."""
+        self._reload_memory_s = [self._reload_s(model) for model in endpoint.specs]
+        self._reload_disk_s = [model.reload_s3_s for model in endpoint.specs]
+
+    def _reload_s(self, spec: ModelSpec) -> float:
+        return spec.reload_disk_s if self.keeps_files else spec.reload_s3_s
+
+    def describe(self, model: int, spec: ModelSpec) -> None:
+        """What is known of a model, from now on."""
+        self._reload_memory_s[model], self._reload_disk_s[model] = self._reload_s(spec), spec.reload_s3_s
 
     def reserve(self, instance: InstanceState, queue: Sequence[int], now_ns: int) -> Room:
         """Reserve device and host memory for a load of ``queue[0]``, or start to make room.
@@ -86,6 +95,20 @@ class Memory:
             if instance.refused and not instance.room_made:
                 return Room.NEVER
         return Room.WAIT if instance.room_made else self._prospect(instance)
+
+    def adopt(self, instance: InstanceState, model: int, gpu_bytes: int, host_bytes: int) -> bool:
+        """Open the accounts of a copy that is loaded already; False: it has what was left, which is not enough."""
+        fits = self._places(instance) > 0
+        if instance.spec.has_gpu:
+            self.endpoint.expected_gpu_bytes[model] = gpu_bytes
+            _, base_bytes, _ = self._needs(instance, model)
+            fits &= gpu_bytes + base_bytes <= instance.gpu.free_bytes
+            if base_bytes and fits:
+                instance.gpu.reserve(self.endpoint.specs[model].framework, base_bytes)
+        fits &= host_bytes <= instance.host.free_bytes
+        instance.gpu.reserve(model, min(gpu_bytes if instance.spec.has_gpu else 0, instance.gpu.free_bytes))
+        instance.host.reserve(model, min(host_bytes, instance.host.free_bytes))
+        return fits
 
     def _places(self, instance: InstanceState) -> int:
         """How many more models may be in memory; what is unloading still counts."""

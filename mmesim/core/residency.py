@@ -120,6 +120,11 @@ class ResidencyTable:
         for name in ("reload_disk", "reload_s3", "service"):
             self.models[f"{name}_ns"] = [ns(getattr(spec, f"{name}_s")) for spec in specs]
 
+    def know_model(self, model: int, spec: ModelSpec) -> None:
+        """What is expected of one model; only while no request for it is in flight."""
+        for name in ("reload_disk", "reload_s3", "service"):
+            self.models[f"{name}_ns"][model] = ns(getattr(spec, f"{name}_s"))
+
     def grow(self, n_instances: int) -> None:
         """Make room for more instance slots; row numbers of existing copies stay."""
         more = n_instances - self.n_instances

@@ -133,7 +133,7 @@ class Provisioner(Protocol):
         """A server for this slot, ready and with nothing loaded; its disk may hold models. Raises ServerDown."""
 
     async def stop(self, slot: int) -> None:
-        """Ends the server of this slot and all it started, hanging or not. Its disk is emptied when it was scaled in."""
+        """Ends the server of this slot and all it started, hanging or not, and empties its disk: it was scaled in."""
 
     async def restart(self, slot: int) -> Server | None:
         """The server of this slot died or hangs: end what is left of it and start it anew; its disk stays. None: it is

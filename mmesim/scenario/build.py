@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from mmesim.catalog import InstanceType
 from mmesim.core.policy import Policies
-from mmesim.core.types import EndpointSpec, ModelSpec
+from mmesim.core.types import EndpointSpec, InstanceSpec, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec, draw
 from mmesim.profile import ModelProfile
 from mmesim.scenario.build_models import ModelBuilder
-from mmesim.scenario.endpoint import Server
+from mmesim.scenario.endpoint import Endpoint, Server
 from mmesim.scenario.foresight import foresee
 from mmesim.scenario.references import frontend_threads, resolve
 from mmesim.scenario.room import instance_spec
@@ -70,20 +70,22 @@ def build(scenario: Scenario) -> Build:
     foresee(found.policies, None if clients else lambda: build_arrivals(spec, asked, seed, duration_ns))
     return Build(
         scenario=scenario, seed=seed, duration_ns=duration_ns, warmup_ns=ns(scenario.warmup),
-        instance_type=found.instance_type, models=models, endpoint=_endpoint_spec(scenario, found.instance_type),
+        instance_type=found.instance_type, models=models,
+        endpoint=endpoint_spec(scenario.endpoint, instance_spec(scenario.endpoint.server, found.instance_type)),
         policies=found.policies, plane=_plane_spec(scenario, found.instance_type, models),
         load_slowdown=_load_slowdown(scenario.endpoint.server, models),
         arrivals=None if clients else build_arrivals(spec, asked, seed, duration_ns), clients=clients)
 
 
-def _endpoint_spec(scenario: Scenario, kind: InstanceType) -> EndpointSpec:
-    server, instances = scenario.endpoint.server, scenario.endpoint.instances
+def endpoint_spec(endpoint: Endpoint, instance: InstanceSpec) -> EndpointSpec:
+    """The endpoint's rules that are not policies, for instances of this capacity."""
+    server, instances = endpoint.server, endpoint.instances
     return EndpointSpec(
-        instance=instance_spec(server, kind), min_instances=instances.min, max_instances=instances.max,
+        instance=instance, min_instances=instances.min, max_instances=instances.max,
         max_models=server.max_models, load_threads=server.load_threads, download_threads=server.download_threads,
         load_retries=server.load_retries, load_timeout_ns=ns(server.load_timeout),
         failed_retry_after_ns=ns(server.failed_retry_after),
-        drain_timeout_ns=ns(scenario.endpoint.provisioning.drain_timeout), keep_on_disk=server.keep_on_disk,
+        drain_timeout_ns=ns(endpoint.provisioning.drain_timeout), keep_on_disk=server.keep_on_disk,
         model_cache=server.model_cache == "enabled", unload_stalls_admission=server.unload_stalls_admission)
 
 
@@ -108,4 +110,9 @@ def _plane_spec(scenario: Scenario, kind: InstanceType, models: tuple[BuiltModel
         timeout_ns=ns(server.invocation_timeout),
         retry=RetrySpec(retries.attempts, ns(retries.backoff), round(retries.factor * ONE_Q16),
                         round(retries.jitter * ONE_Q16), tuple(retries.on)),
-        route_seed=draw(seed, 0, 0), retry_seed=draw(seed, 0, 1), record_requests=scenario.output.requests)
+        route_seed=route_seed(seed), retry_seed=draw(seed, 0, 1), record_requests=scenario.output.requests)
+
+
+def route_seed(seed: int) -> int:
+    """Seed of the random numbers that routers are offered."""
+    return draw(seed, 0, 0)

@@ -21,7 +21,7 @@ from mmesim.errors import InputError, Problem, alternatives
 from mmesim.policies import registry
 from mmesim.profile import ModelProfile, load_profile, profile_names
 from mmesim.profile.model import ON_CPU
-from mmesim.scenario.endpoint import PolicyRef, Server
+from mmesim.scenario.endpoint import Endpoint, PolicyRef, Server
 from mmesim.scenario.models import MAX_MODELS, ModelGroup
 from mmesim.scenario.needs import missing_numbers
 from mmesim.scenario.schema import Scenario
@@ -81,7 +81,7 @@ def resolve(scenario: Scenario) -> References:
     instance_type = found.get("endpoint.instance_type", partial(_instance_type, scenario))
     profiles = [found.get(f"models.{i}.profile", partial(_profile, scenario, group.profile))
                 for i, group in enumerate(scenario.models)]
-    policies = _policies(scenario, found)
+    policies = _policies(scenario.endpoint, scenario.base_dir, found)
     found.problems += [*_of_instances(scenario), *_of_names(scenario), *_of_faults(scenario)]
     found.get("workload", partial(_check_workload, scenario))
     groups = tuple(Group(*pair) for pair in zip(scenario.models, profiles, strict=True) if pair[1] is not None)
@@ -122,11 +122,19 @@ def _profile(scenario: Scenario, name: str) -> ModelProfile:
     return load_profile(name, {own: scenario.base_dir / file for own, file in scenario.profiles.items()})
 
 
-def _policies(scenario: Scenario, found: _Finder) -> Policies | None:
-    def make(kind: str, path: str, ref: PolicyRef) -> Any:
-        return found.get(f"endpoint.{path}", lambda: registry.resolve(kind, ref.use, ref.params, scenario.base_dir))
+def resolve_policies(endpoint: Endpoint, base_dir: Path) -> Policies:
+    """Fresh policies of an endpoint; files named in it are relative to `base_dir`. Raises InputError."""
+    found = _Finder()
+    policies = _policies(endpoint, base_dir, found)
+    if policies is None:
+        raise InputError(found.problems)
+    return policies
 
-    endpoint = scenario.endpoint
+
+def _policies(endpoint: Endpoint, base_dir: Path, found: _Finder) -> Policies | None:
+    def make(kind: str, path: str, ref: PolicyRef) -> Any:
+        return found.get(f"endpoint.{path}", lambda: registry.resolve(kind, ref.use, ref.params, base_dir))
+
     made = (make("routing", "routing", endpoint.routing), make("placement", "placement", endpoint.placement),
             make("eviction", "eviction.gpu", endpoint.eviction.gpu),
             make("eviction", "eviction.disk", endpoint.eviction.disk),
