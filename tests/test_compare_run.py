@@ -16,6 +16,7 @@ from mmesim.dataplane.api import SKETCH_BUCKETS
 from mmesim.errors import InputError
 from mmesim.planner.bounds import bound_of
 from mmesim.planner.compare import orders
+from mmesim.planner.compare.assemble import Gathered, bound
 from mmesim.planner.compare.cells import Cell, cell_of
 from mmesim.planner.compare.orders import order_of, with_memory
 from mmesim.planner.compare.regret import Measure, exceptions, measure
@@ -286,6 +287,16 @@ def test_who_passes_a_bound_is_measured_against_the_next() -> None:
     assert waited.hits == "late_hit_ratio" and waited.hits_at == (0.9, 0.9) and waited.loads
     assert uncounted.hits == "" and "no distance is shown" in exceptions([uncounted])[0]
     assert not measured([0.7], loads=4.0).loads and "No distance in loads" in exceptions([measured([0.7], 4.0)])[0]
+
+
+def test_intervals_of_the_bound_hold_nothing_negative() -> None:
+    contender = contenders("quickstart", vary=[f"{GPU}=lru"])[0]
+    numbers = [{"hit_ratio": hits, "late_hit_ratio": 1.0, "loads": loads, "load_s": loads / 2, "instances": 1,
+                "note": ""} for hits, loads in ((1.0, 0.0), (0.9, 1.0), (1.0, 0.0))]
+    cells = [cell(cache__hit_ratio=0.5, residency__loads=9.0, requests__error_rate=0.0)] * 3
+    found = bound(Gathered([contender], [1, 2, 3], {"lru": cells}, {"lru": numbers}, 0.95))
+    assert found and [found.values[key].low for key in ("residency.loads", "load_s")] == [0, 0]
+    assert found.values["cache.hit_ratio"].high == 1 and found.values["residency.loads"].high > 1
 
 
 def test_twins_are_compared_with_each_other(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_seeds_without_the_number_are_left_out_in_pairs() -> None:
     assert stats.relative([1.0, 2.0], [0.0, 1.0], 0.95) is None
 
 
+def test_intervals_hold_no_number_that_cannot_be() -> None:
+    """Nothing falls by more than all of it; one seed still has no interval."""
+    fall = stats.relative([1.0, 60.0, 5.0], [100.0, 100.0, 100.0], 0.95)
+    assert fall and fall.low == -1 < fall.mean < fall.high and fall.mean == pytest.approx(-0.78)
+    one = stats.relative([1.0], [100.0], 0.95)
+    assert one and (one.low, one.high) == (-math.inf, math.inf)
+    count = stats.within(interval([0.0, 1.0, 0.0], 0.95), 0.0)
+    assert count and count.low == 0 < count.high and stats.within(None, 0.0) is None
+
+
 def test_pairing_finds_what_the_workload_hides() -> None:
     rng = np.random.default_rng(1)
     luck = rng.lognormal(3, 0.5, 10)

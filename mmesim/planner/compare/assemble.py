@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BOUND_NAME = "best possible"
+WHOLE = {"ratio": 1.0, "%": 100.0}
+"""Unit of a share -> all of it."""
 
 Bounds = Mapping[str, Sequence[Mapping[str, Any]]]
 """Variant -> the `RequestBound` of its requests, by seed; a variant without one is absent."""
@@ -76,10 +79,8 @@ def _variant(gathered: Gathered, contender: Contender) -> Variant:
 
 
 def _possible(found: Interval | None, key: str) -> Interval | None:
-    """The part of a ratio's interval that a ratio can be in."""
-    if found is None or BY_KEY[key].unit != "ratio" or found.n == 1:
-        return found
-    return Interval(found.mean, max(0.0, found.low), min(1.0, found.high), found.n)
+    """The part of an interval that the number can be in: none is negative, and no share is more than the whole."""
+    return stats.within(found, 0.0, WHOLE.get(BY_KEY[key].unit, math.inf))
 
 
 def _known(intervals: Mapping[str, Interval | None]) -> dict[str, Interval]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmesim.planner.compare import stats
 from mmesim.planner.compare.assemble import BOUND_NAME
 from mmesim.planner.compare.orders import Order, order_of
 from mmesim.planner.compare.variants import Contender
@@ -66,7 +67,7 @@ def curve(found: Sequence[Point], confidence: float) -> DataFrame:
     """The table of a comparison; no rows where no curve was asked for."""
     import pandas as pd
 
-    rows = [(point, interval(point.hit_ratios(), confidence)) for point in found]
+    rows = [(point, stats.within(interval(point.hit_ratios(), confidence), 0.0, 1.0)) for point in found]
     return pd.DataFrame([_row(point, hits) for point, hits in rows if hits is not None], columns=list(COLUMNS))
 
 

@@ -30,9 +30,17 @@ def difference(values: Sequence[float | None], base: Sequence[float | None], con
 
 
 def relative(values: Sequence[float | None], base: Sequence[float | None], confidence: float) -> Interval | None:
-    """Paired ratio ``values / base - 1``; None where the base is 0 for any seed."""
+    """Paired ratio ``values / base - 1``, of numbers that are never negative: at least -1; None where the base is 0 for
+    any seed."""
     pairs = _pairs(values, base)
-    return None if any(b == 0 for _, b in pairs) else interval([a / b - 1 for a, b in pairs], confidence)
+    return None if any(b == 0 for _, b in pairs) else within(interval([a / b - 1 for a, b in pairs], confidence), -1.0)
+
+
+def within(found: Interval | None, low: float, high: float = math.inf) -> Interval | None:
+    """The part of an interval that its number can be in; that of one seed is none, and stays infinite."""
+    if found is None or found.n == 1:
+        return found
+    return Interval(found.mean, max(low, found.low), min(high, found.high), found.n)
 
 
 def _pairs(values: Sequence[float | None], base: Sequence[float | None]) -> list[tuple[float, float]]:
