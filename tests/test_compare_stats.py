@@ -142,7 +142,7 @@ def test_alike_within_the_indifference_ends_the_search() -> None:
     ranking = rank(cells, Objective())
     (claim,) = claims(cells, ranking, "a", 0.95)
     assert claim.status is Status.CLOSE and all_told_apart(ranking, [claim])
-    assert sentences([claim]) == ["b and a are alike (p99 latency differs by 0.02 % [-0.12, 0.16])."]
+    assert sentences([claim]) == ["b and a are alike (p99 latency differs by 0.02 % [−0.12, 0.16])."]
 
 
 def test_the_same_numbers_under_two_names_are_never_apart() -> None:
@@ -161,7 +161,7 @@ def test_sentences_name_size_interval_and_price() -> None:
     assert ranking.order == ("gdsf", "lru", "small")
     assert sentences(made) == [
         "gdsf: 12 % [8, 16] lower p99 latency than lru.",
-        "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [-4, 5])."]
+        "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [−4, 5])."]
 
 
 def test_one_seed_claims_nothing() -> None:

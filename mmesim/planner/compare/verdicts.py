@@ -169,8 +169,12 @@ def _size(claim: Claim) -> str:
     scale, unit = _unit(claim)
     low, middle, high = (value * scale for value in (low, middle, high))
     digits = _digits(middle, high - low)
-    low, middle, high = (round(value, digits) + 0.0 for value in (low, middle, high))  # no -0
-    return f"{middle:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{_number(middle, digits)}{unit} [{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def _number(value: float, digits: int) -> str:
+    """With the sign that the tables use."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no -0
 
 
 def _unit(claim: Claim) -> tuple[float, str]:
