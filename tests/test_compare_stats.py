@@ -9,6 +9,7 @@ import pytest
 from compare_parts import P99, cell, cells_of
 
 from mmesim.planner.compare import stats
+from mmesim.planner.compare.cells import Cell
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.verdicts import Status, all_told_apart, claims, sentences
 from mmesim.results.comparison_interval import interval
@@ -162,6 +163,41 @@ def test_sentences_name_size_interval_and_price() -> None:
     assert sentences(made) == [
         "gdsf: 12 % [8, 16] lower p99 latency than lru.",
         "small: 50 % [50, 50] cheaper than lru; their p99 latency cannot be told apart (differs by 0 % [−4, 5])."]
+
+
+def failing(p99: float, *error_rates: float) -> list[Cell]:
+    """One cell a seed, with p99 around this and these error rates."""
+    return [cell(p99=p99 + k, requests__error_rate=rate) for k, rate in enumerate(error_rates)]
+
+
+def test_what_fails_is_told_with_what_is_faster() -> None:
+    """Beside the baseline, where it is known to differ. Each of seven claims has the confidence 1 - 0.05 / 7: with 3
+    seeds 11.8 standard errors of 0.31 points."""
+    cells = {"lru": failing(100, 0.0, 0.0, 0.0), "refuses": failing(50, 0.2, 0.21, 0.208),
+             "noisy": failing(80, 0.0, 0.3, 0.0), "sure": failing(20, 0.0, 0.0, 0.0)}
+    made = claims(cells, rank(cells, Objective()), "lru", 0.95)
+    said = sentences(made)
+    assert len(made) == 3 + 2 + 2
+    assert said[1].startswith("refuses: ") and said[1].endswith(
+        " lower p99 latency than lru; refuses fails 21 % of its requests, lru 0 % (21 points [17, 24] more).")
+    assert len([one for one in said if "fails" in one]) == 1
+
+
+def test_the_same_latency_at_other_losses_is_not_the_same() -> None:
+    """Four claims: 8.86 standard errors of 0.17 points."""
+    lossy = failing(100, 0.3, 0.32, 0.31)
+    cells = {"a": lossy, "b": failing(100, 0.1, 0.12, 0.115), "c": lossy}
+    said = sentences(claims(cells, rank(cells, Objective()), "a", 0.95))
+    assert said[0] == ("b and a have the same p99 latency with every seed; b fails 11.2 % of its requests, a 31.0 % "
+                       "(19.8 points [18.4, 21.3] fewer)."), said
+    assert said[1:] == ["c, b and a have the same p99 latency with every seed."]
+
+
+def test_who_answers_nothing_is_told_by_what_fails() -> None:
+    """No p99 at all; and shares never differ by more than the whole."""
+    cells = {"lru": failing(100, 0.0, 0.0, 0.02), "down": [cell(requests__error_rate=1.0)] * 3}
+    (said,) = sentences(claims(cells, rank(cells, Objective()), "lru", 0.95))
+    assert said.startswith("down: 99.3 points [9") and said.endswith(", 100.0] higher error rate than lru."), said
 
 
 def test_one_seed_claims_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import BY_KEY, Cells, Ranking, values
+from mmesim.planner.compare.ranking import BY_KEY, WHOLE, Cells, Ranking, difference, values
 from mmesim.planner.compare.regret import BOUND_KEYS, Measure, exceptions, measure, regret
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BOUND_NAME = "best possible"
-WHOLE = {"ratio": 1.0, "%": 100.0}
-"""Unit of a share -> all of it."""
 
 Bounds = Mapping[str, Sequence[Mapping[str, Any]]]
 """Variant -> the `RequestBound` of its requests, by seed; a variant without one is absent."""
@@ -71,8 +69,7 @@ def _variant(gathered: Gathered, contender: Contender) -> Variant:
     return Variant(
         name=name, settings=contender.settings,
         values=_known({key: _possible(interval(values(ours, key), confidence), key) for key in keys}),
-        differences=_known({key: stats.difference(values(ours, key), values(theirs, key), confidence)
-                            for key in against}),
+        differences=_known({key: difference(ours, theirs, key, confidence) for key in against}),
         relative=_known({key: stats.relative(values(ours, key), values(theirs, key), confidence) for key in against}),
         sketch=np.sum([cell.sketch for cell in ours], axis=0),
         regret=_regret(gathered, name), met_objective=None if None in met else all(met))

@@ -12,16 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmesim.errors import InputError, Problem, alternatives
+from mmesim.planner.compare import stats
 from mmesim.planner.compare.cells import Cell
-from mmesim.results.comparison import METRICS, Metric
+from mmesim.results.comparison import METRICS, Interval, Metric
 from mmesim.scenario.schema import Objective
 
 COST = "cost.per_hour"
+FAILED = "requests.error_rate"
 USUAL = "latency.all.p99"
-OF_TARGET = {"p50_ms": "latency.all.p50", "p99_ms": "latency.all.p99", "error_rate": "requests.error_rate",
+OF_TARGET = {"p50_ms": "latency.all.p50", "p99_ms": "latency.all.p99", "error_rate": FAILED,
              "cold_start_ratio": "cache.hit_ratio", "cost_per_hour": COST}
 """Target -> the number that is compared; the first target that is set counts."""
 BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
+WHOLE = {"ratio": 1.0, "%": 100.0}
+"""Unit of a share -> all of it."""
 
 Cells = Mapping[str, Sequence[Cell]]
 """Variant -> its cells, by seed."""
@@ -82,6 +86,12 @@ def mean(cells: Sequence[Cell], key: str) -> float | None:
     """Mean over the cells that have it."""
     known = [value for value in values(cells, key) if value is not None]
     return math.fsum(known) / len(known) if known else None
+
+
+def difference(cells: Sequence[Cell], base: Sequence[Cell], key: str, confidence: float) -> Interval | None:
+    """Paired difference of one number, in its unit; shares differ by no more than the whole."""
+    most = WHOLE.get(BY_KEY[key].unit, math.inf)
+    return stats.within(stats.difference(values(cells, key), values(base, key), confidence), -most, most)
 
 
 def _met(cells: Sequence[Cell]) -> bool | None:

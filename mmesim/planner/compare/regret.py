@@ -14,13 +14,13 @@ from typing import Any
 
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.cells import Cell
-from mmesim.planner.compare.ranking import values
+from mmesim.planner.compare.ranking import FAILED, values
 from mmesim.planner.compare.variants import Contender
 from mmesim.policies.prewarm.none import NoPrewarm
 from mmesim.results.comparison import Interval
 from mmesim.scenario.references import resolve
 
-HITS, FAILED = "cache.hit_ratio", "requests.error_rate"
+HITS = "cache.hit_ratio"
 BOUND_KEYS = {HITS: "hit_ratio", "residency.loads": "loads", "load_s": "load_s"}
 """Metric key -> its name in a `RequestBound`, for the row."""
 WHOSE = {"late_hit_ratio": "the bound of loads that wait", "foreseen_hit_ratio": "the bound of every policy"}

@@ -2,7 +2,8 @@
 
 Every sentence about two variants rests on an interval of their paired difference. All claims of a comparison are made
 together: each at the Bonferroni share of the confidence (:mod:`mmesim.planner.compare.stats`), so that the chance of
-any wrong one is at most what was asked for. An interval that holds 0 claims nothing.
+any wrong one is at most what was asked for. An interval that holds 0 claims nothing. Latencies are of the requests that
+were answered, so a difference in what fails is told with them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import BY_KEY, COST, Cells, Ranking, mean, values
+from mmesim.planner.compare.ranking import BY_KEY, COST, FAILED, Cells, Ranking, difference, mean, values
 from mmesim.results.comparison import Interval
 
 INDIFFERENCE = 0.01
@@ -40,6 +41,8 @@ class Claim:
     """First against second: a fraction of the second, or (ratios, and where the second is 0) in the number's unit."""
     is_relative: bool
     status: Status
+    means: tuple[float, float]
+    """Of the first and of the second, over seeds, in the number's unit."""
 
     @property
     def decided(self) -> bool:
@@ -49,11 +52,12 @@ class Claim:
 def claims(cells: Cells, ranking: Ranking, baseline: str, confidence: float,
            indifference: float = INDIFFERENCE) -> list[Claim]:
     """All comparisons that are spoken of: each variant against the baseline and each against its neighbour in the
-    ranking, and what each costs against the baseline; together they hold at `confidence`."""
+    ranking, and what each costs and fails against the baseline; together they hold at `confidence`."""
     pairs = dict.fromkeys((name, baseline) for name in ranking.order if name != baseline)
     beside = [pair for pair in ranking.neighbours() if baseline not in pair]
     asked = [(*pair, ranking.key_of(*pair)) for pair in [*pairs, *beside]]
-    asked += [(*pair, COST) for pair in pairs if _cost_differs(cells, *pair) and ranking.key_of(*pair) != COST]
+    asked += [(*pair, key) for key in (COST, FAILED) for pair in pairs
+              if ranking.key_of(*pair) != key and _differs(cells, *pair, key)]
     each = stats.each_at(confidence, len(asked))
     made = [_claim(cells, *one, each, indifference) for one in asked]
     return [claim for claim in made if claim is not None]
@@ -66,18 +70,19 @@ def all_told_apart(ranking: Ranking, made: Sequence[Claim]) -> bool:
     return all(frozenset(pair) in decided for pair in ranking.neighbours())
 
 
-def _cost_differs(cells: Cells, first: str, second: str) -> bool:
-    return mean(cells[first], COST) != mean(cells[second], COST)
+def _differs(cells: Cells, first: str, second: str, key: str) -> bool:
+    return mean(cells[first], key) != mean(cells[second], key)
 
 
 def _claim(cells: Cells, first: str, second: str, key: str, confidence: float, indifference: float) -> Claim | None:
     ours, theirs = values(cells[first], key), values(cells[second], key)
     fraction = None if BY_KEY[key].unit == "ratio" else stats.relative(ours, theirs, confidence)
-    found = stats.difference(ours, theirs, confidence) if fraction is None else fraction
+    found = difference(cells[first], cells[second], key, confidence) if fraction is None else fraction
     if found is None:
         return None
-    scale = 1.0 if fraction is not None else abs(mean(cells[second], key) or 0.0)
-    return Claim(first, second, key, found, fraction is not None, _status(found, indifference * scale))
+    means = mean(cells[first], key) or 0.0, mean(cells[second], key) or 0.0
+    scale = 1.0 if fraction is not None else means[1]
+    return Claim(first, second, key, found, fraction is not None, _status(found, indifference * scale), means)
 
 
 def _status(found: Interval, indifference: float) -> Status:
@@ -96,14 +101,21 @@ def sentences(made: Sequence[Claim]) -> list[str]:
     that are the same are named together."""
     if any(math.isinf(claim.difference.low) for claim in made):
         return ["One seed: no difference has an interval; give --seeds 3 or more."]
-    other = {(claim.first, claim.second) for claim in made if claim.key != COST}
-    cost = {pair: claim for claim in made if claim.key == COST and (pair := (claim.first, claim.second)) in other}
-    alone = [claim for claim in made if claim not in cost.values() and (claim.first, claim.second) not in cost]
-    together = {id(claim): group for group in _groups(alone) for claim in group.claims}
-    said = dict.fromkeys(_with_cost(claim, cost[claim.first, claim.second]) if (claim.first, claim.second) in cost
-                         else together[id(claim)].said() if id(claim) in together else _said(claim)
-                         for claim in made if claim not in cost.values())
+    pairs = _by_pair(made)
+    together = {id(claim): group.said() for group in _groups([claim for claim, *more in pairs if not more])
+                for claim in group.claims}
+    said = dict.fromkeys(together.get(id(claim)) or _told(claim, more) for claim, *more in pairs)
     return [f"{sentence}." for sentence in said]
+
+
+def _by_pair(made: Sequence[Claim]) -> list[list[Claim]]:
+    """What is said of each two variants: what they are ranked by comes first, what fails only where it is apart."""
+    pairs: dict[tuple[str, str], list[Claim]] = {}
+    for claim in made:
+        of_pair = pairs.setdefault((claim.first, claim.second), [])
+        if not of_pair or claim.key != FAILED or claim.status is Status.APART:
+            of_pair.append(claim)
+    return list(pairs.values())
 
 
 @dataclass
@@ -134,8 +146,24 @@ def _groups(made: Sequence[Claim]) -> list[_Group]:
     return groups
 
 
+def _told(claim: Claim, more: Sequence[Claim]) -> str:
+    beside = {other.key: other for other in more}
+    said = _with_cost(claim, beside[COST]) if COST in beside else _said(claim)
+    return f"{said}; {_failing(beside[FAILED])}" if FAILED in beside else said
+
+
+def _failing(claim: Claim) -> str:
+    """Both levels: a fall of latency that a fifth of the requests paid for is another than one for nothing."""
+    digits = _digits(100 * claim.difference.mean, 100 * (claim.difference.high - claim.difference.low))
+    ours, theirs = (_number(100 * level, digits if level else 0) for level in claim.means)
+    more = "fewer" if claim.difference.mean < 0 else "more"
+    return f"{claim.first} fails {ours} % of its requests, {claim.second} {theirs} % ({_size(claim)} {more})"
+
+
 def _said(claim: Claim) -> str:
     title, size = BY_KEY[claim.key].title, _size(claim)
+    if claim.status is Status.SAME:
+        return f"{claim.first} and {claim.second} have the same {title} with every seed"
     if claim.status is Status.APART:
         return f"{claim.first}: {size} {_word(claim)} {title} than {claim.second}"
     if claim.status is Status.CLOSE:
