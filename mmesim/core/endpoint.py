@@ -132,13 +132,14 @@ class Endpoint:
         self.timers = Timers()
 
     def describe(self, model: int, spec: ModelSpec) -> None:
-        """What is known of a model, from now on."""
+        """What is known of a model, from now on; what its loads have told of its size stays, unless that is new too."""
+        if spec.gpu_bytes != self.specs[model].gpu_bytes:
+            self.expected_gpu_bytes[model] = spec.gpu_bytes
         self.specs[model] = spec
         self.models[model] = ModelSight(model, spec, self.table)
         self.table.know_model(model, spec)
         self.evictable[model] = not spec.pinned
         self.has_pinned = not self.evictable.all()
-        self.expected_gpu_bytes[model] = spec.gpu_bytes
 
     @property
     def instances(self) -> list[InstanceState]:

@@ -65,6 +65,8 @@ class Machine:
         """Sent and not over, by serial."""
         self.now_ns = 0
         """Time of the last input."""
+        self.steps = 0
+        """Of the controller, so far."""
         self._sink = sink
         self._perform = perform
         self._release = release
@@ -155,6 +157,7 @@ class Machine:
             while self._inbox:
                 event = self._inbox.popleft()
                 actions = self.controller.step(event, self.now_ns)
+                self.steps += 1
                 self._sink.step(self.now_ns, event, actions, self.controller.decisions)
                 for action in actions:
                     self._own.get(type(action), self._perform)(action)
@@ -190,7 +193,7 @@ class Machine:
         for ticket in tickets:
             if ticket.held:
                 self._held[self.table.row(instance, ticket.model)].remove(ticket)
-            ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
+            ticket.failure, ticket.over, ticket.held = Failure.INSTANCE_LOST, True, False
             del self.in_flight[ticket.serial]
             self.door.leave(instance, ticket.model)
         return tickets

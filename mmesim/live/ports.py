@@ -13,6 +13,9 @@ from typing import Protocol
 
 from mmesim.core.types import NONE, Failure, Tier
 
+MAX_ATTEMPTS = 3
+"""How often a request is sent, when servers are lost under it."""
+
 
 class ServerDown(Exception):
     """The server does not answer: it died, hangs or cannot be reached. The text says which."""
@@ -162,6 +165,8 @@ class Ticket:
     sent_ns: int = 0
     """Released to the server."""
     over: bool = False
+    parked: bool = False
+    """Its server may be gone: `Endpoint.wait` finds out, and then it arrives anew."""
     on_release: Callable[[], None] | None = field(default=None, repr=False)
 
 
@@ -179,7 +184,8 @@ class Endpoint(Protocol):
         """A request for this model has arrived; admission and routing are done at once. Never raises."""
 
     def wait(self, ticket: Ticket) -> Awaitable[None]:
-        """Until a held request may be sent, has failed, or its invocation's time ran out (MODEL_NOT_READY)."""
+        """Until a held request may be sent, has failed, or its invocation's time ran out (MODEL_NOT_READY). Cancelled:
+        the request is over."""
 
     def server(self, ticket: Ticket) -> Server:
         """Where it is sent."""
@@ -188,5 +194,5 @@ class Endpoint(Protocol):
         """It is over, once: answered, failed, or its client has gone."""
 
     def again(self, ticket: Ticket) -> Ticket:
-        """The server was lost under it: it ends there and arrives anew (`attempt` + 1); at most twice, then it is
-        failed INSTANCE_LOST."""
+        """The server did not answer it: it ends there, and arrives anew when `wait` has found out what became of the
+        server (the ticket is `held` until then). After `MAX_ATTEMPTS` it is failed INSTANCE_LOST."""

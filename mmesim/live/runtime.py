@@ -1,0 +1,366 @@
+"""The live loop: requests and the world's news go into the machine, its actions into the world.
+
+It is the endpoint that the gateway sees (`mmesim.live.ports.Endpoint`). All of it runs in one event loop; whatever the
+machine is told, it is told at once, so that the journal holds one order of things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mmesim.core import actions as act
+from mmesim.core import events as ev
+from mmesim.core.lifecycle import Residency
+from mmesim.core.types import NONE, Failure
+from mmesim.live.clock import Clock
+from mmesim.live.fleet import Fleet
+from mmesim.live.hands import Hands, Limits
+from mmesim.live.machine import Machine, Sink
+from mmesim.live.meter import Meter
+from mmesim.live.models import Models
+from mmesim.live.ports import MAX_ATTEMPTS, FetchFailed, Provisioner, Server, ServerDown, Store, Taken, Ticket
+from mmesim.live.reconcile import Difference, Held, compare
+from mmesim.live.setup import Setup
+
+log = logging.getLogger("mmesim.live")
+
+
+@dataclass(frozen=True)
+class Periods:
+    """How often it looks, in seconds; 0: never."""
+
+    reconcile_s: float = 30.0
+    list_s: float = 30.0
+    metrics_s: float = 60.0
+    health_s: float = 0.5
+    health_failures: int = 3
+
+
+class Runtime:
+    """A live endpoint. `start` brings the first servers into service; `close` ends it."""
+
+    def __init__(self, setup: Setup, models: Models, store: Store, provisioner: Provisioner, meter: Meter, sink: Sink,
+                 clock: Clock, periods: Periods) -> None:
+        self.name = setup.name
+        self.invocation_timeout_s = setup.settings.server.invocation_timeout
+        self.models = models
+        self.meter = meter
+        self.draining = False
+        self.failed: BaseException | None = None
+        """What a policy raised, or a mistake of ours: nothing is decided any more."""
+        self._setup = setup
+        self._clock = clock
+        self._store = store
+        self._periods = periods
+        self.machine = Machine(setup, setup.policies(), sink, self._perform, _released)
+        self.fleet = Fleet(provisioner, setup.spec.max_instances, self._joined, self._lost, periods.health_s,
+                           periods.health_failures)
+        self.hands = Hands(clock, self.fleet, models, store, meter, Limits(setup.settings.server.load_timeout),
+                           self.post, self._is_starting)
+        self._serial = 0
+        self._steps = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._routines: list[asyncio.Task[None]] = []
+
+    # Life.
+
+    async def start(self) -> None:
+        """Take in the store's list and begin to start servers; `ready` becomes true when the first is in service."""
+        await self.relist()
+        self.fleet.set_desired(self._setup.desired)
+        every = ((self._periods.reconcile_s, self.reconcile), (self._periods.list_s, self.relist),
+                 (self._periods.metrics_s, self._publish))
+        self._routines = [asyncio.create_task(self._routine(period_s, look), name=look.__name__)
+                          for period_s, look in every if period_s]
+
+    async def drain(self, timeout_s: float) -> int:
+        """Accept nothing more and wait for what is in flight; returns how many requests were left at the end."""
+        self.draining = True
+        deadline_ns = self._clock.now_ns() + round(timeout_s * 1e9)
+        while self.machine.in_flight and self._clock.now_ns() < deadline_ns:
+            await asyncio.sleep(0.02)
+        return len(self.machine.in_flight)
+
+    async def close(self) -> None:
+        """End everything; servers that it started too."""
+        self.draining = True
+        if self._timer:
+            self._timer.cancel()
+        for task in self._routines:
+            task.cancel()
+        await asyncio.gather(*self._routines, return_exceptions=True)
+        await self.hands.close()
+        await self.fleet.close()
+        await self._store.close()
+
+    # What the gateway uses (`mmesim.live.ports.Endpoint`).
+
+    @property
+    def ready(self) -> bool:
+        """In service: at least one server, not draining, and able to decide."""
+        return not self.draining and self.failed is None and len(self.machine.table.serving) > 0
+
+    def begin(self, name: str) -> Ticket:
+        """A request for this model has arrived; admission and routing are done at once."""
+        number = self.models.numbers.get(name, NONE)
+        ticket = Ticket(self._serial, number, name, self._clock.now_ns())
+        self._serial += 1
+        if number == NONE:
+            ticket.failure, ticket.over, ticket.reason = Failure.NO_SUCH_MODEL, True, f"there is no model {name!r}"
+        elif self.draining or self.failed is not None:
+            ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
+            ticket.reason = "the endpoint is being shut down" if self.draining else f"a policy failed: {self.failed}"
+        else:
+            self._arrive(ticket)
+        return ticket
+
+    async def wait(self, ticket: Ticket) -> None:
+        """Until a held request may be sent, has failed, or its time ran out; it moves on when its server is lost."""
+        deadline_ns = ticket.arrived_ns + round(self.invocation_timeout_s * 1e9)
+        try:
+            while ticket.held or ticket.parked or self._may_move_on(ticket):
+                left_s = (deadline_ns - self._clock.now_ns()) / 1e9
+                if left_s <= 0:
+                    self._give_up(ticket)
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._let_go(ticket) if ticket.held else self._moved_on(ticket), left_s)
+        except asyncio.CancelledError:
+            self.end(ticket, Failure.TIMEOUT)
+            raise
+        if ticket.failure is not Failure.NONE:
+            ticket.reason = ticket.reason or self.models.errors.get(ticket.model, "")
+
+    def server(self, ticket: Ticket) -> Server:
+        """Where it is sent."""
+        return self.fleet.server(ticket.instance)
+
+    def end(self, ticket: Ticket, failure: Failure = Failure.NONE) -> None:
+        """It is over, once."""
+        ticket.parked = False
+        if not ticket.over:
+            self._tell(lambda: self.machine.depart(ticket, failure, self._clock.now_ns()))
+        else:
+            ticket.failure = failure if failure is not Failure.NONE else ticket.failure
+        now_ns = self._clock.now_ns()
+        sent_ns = ticket.sent_ns or now_ns
+        self.meter.request(ticket.name, ticket.instance, ticket.tier, failure or ticket.failure,
+                           latency_ns=now_ns - ticket.arrived_ns, loading_wait_ns=sent_ns - ticket.arrived_ns)
+
+    def again(self, ticket: Ticket) -> Ticket:
+        """The server did not answer it: find out what became of the server, then it arrives anew."""
+        if not ticket.over:
+            self._tell(lambda: self.machine.depart(ticket, Failure.INSTANCE_LOST, self._clock.now_ns()))
+        fresh = Ticket(self._serial, ticket.model, ticket.name, ticket.arrived_ns, instance=ticket.instance,
+                       attempt=ticket.attempt + 1, tier=ticket.tier)
+        self._serial += 1
+        if fresh.attempt > MAX_ATTEMPTS or self.draining:
+            fresh.failure, fresh.over = Failure.INSTANCE_LOST, True
+            fresh.reason = f"the server was lost {ticket.attempt} times under this request"
+        else:
+            fresh.parked = True
+        return fresh
+
+    def _may_move_on(self, ticket: Ticket) -> bool:
+        """Whether a request whose server was lost before it was sent may arrive anew."""
+        return (ticket.failure is Failure.INSTANCE_LOST and ticket.instance != NONE and not ticket.sent_ns
+                and ticket.attempt < MAX_ATTEMPTS and not self.draining)
+
+    async def _moved_on(self, ticket: Ticket) -> None:
+        """A request without a server: what was its server is confirmed or lost, and then it arrives."""
+        if ticket.parked:
+            await self.fleet.confirm(ticket.instance)
+        else:
+            ticket.serial, ticket.attempt = self._serial, ticket.attempt + 1
+            self._serial += 1
+            ticket.failure, ticket.over, ticket.parked = Failure.NONE, False, True
+        while not len(self.machine.table.serving) and not self.draining:
+            await asyncio.sleep(0.02)
+        ticket.parked, ticket.instance = False, NONE
+        self._arrive(ticket)
+
+    async def _let_go(self, ticket: Ticket) -> None:
+        """A held request: until the machine lets it go."""
+        released = asyncio.get_running_loop().create_future()
+        ticket.on_release = lambda: released.done() or released.set_result(None)
+        try:
+            await released
+        finally:
+            ticket.on_release = None
+
+    def _give_up(self, ticket: Ticket) -> None:
+        """Its time ran out while it waited."""
+        if not ticket.held:
+            ticket.parked = False
+            ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
+        else:
+            self._tell(lambda: self.machine.depart(ticket, Failure.MODEL_NOT_READY, self._clock.now_ns()))
+            ticket.failure = Failure.MODEL_NOT_READY
+        ticket.reason = ticket.reason or f"not ready within {self.invocation_timeout_s:g} s"
+
+    # Into the machine.
+
+    def post(self, event: ev.Event) -> None:
+        """Something has happened in the world."""
+        self._tell(lambda: self.machine.post(event, self._clock.now_ns()))
+
+    def _arrive(self, ticket: Ticket) -> None:
+        self._tell(lambda: self.machine.arrive(ticket, self._clock.now_ns()))
+        if self.failed is not None and not ticket.over:
+            ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
+        if ticket.failure is not Failure.NONE:
+            ticket.reason = self.models.errors.get(ticket.model, "")
+
+    def _tell(self, told: Callable[[], None]) -> None:
+        """One input; what fails while it is worked off is a mistake in a policy or of ours, and ends the deciding."""
+        try:
+            told()
+        except Exception as error:
+            log.critical("the controller failed: nothing is decided any more", exc_info=error)
+            self.failed = self.failed or error
+        if self.machine.steps != self._steps:
+            self._steps = self.machine.steps
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        due_ns = self.machine.next_deadline_ns()
+        if due_ns is not None and self.failed is None:
+            wait_s = max(0, due_ns - self._clock.now_ns()) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._tick, due_ns)
+
+    def _tick(self, due_ns: int) -> None:
+        if self._clock.now_ns() < due_ns:
+            self._set_timer()
+        else:
+            self.post(ev.Tick())
+
+    # Out of the machine.
+
+    def _perform(self, action: act.Action) -> None:
+        if isinstance(action, act.SetDesiredInstances):
+            log.info("desired instances: %d (%s)", action.count, action.reason)
+            self.fleet.set_desired(action.count)
+        elif isinstance(action, act.TerminateInstance):
+            log.info("slot %d ends: %s", action.instance, action.reason)
+            self.fleet.stop(action.instance)
+        elif not isinstance(action, act.DrainInstance):
+            self.hands.do(action)  # type: ignore[arg-type]
+
+    def _lost(self, slot: int, reason: str) -> None:
+        """A server is gone: held requests move on, those in flight find out by themselves."""
+        lost: list[Ticket] = []
+        self._tell(lambda: lost.extend(self.machine.lose(slot, reason, self._clock.now_ns())))
+        for ticket in lost:
+            _released(ticket)
+
+    async def _joined(self, slot: int) -> None:
+        """A server is ready: it comes into service with what it holds."""
+        looked_ns, held, taken = await self._look(slot)
+        self.fleet.members[slot].in_service = True
+        self.post(ev.InstanceJoined(slot))
+        await self._tidy(slot, self._settle(slot, looked_ns, held, taken))
+
+    # Regular looks.
+
+    async def _routine(self, period_s: float, look: Callable[[], Awaitable[Any]]) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await look()
+            except (ServerDown, FetchFailed) as error:
+                log.warning("%s: %s", look.__name__, error)
+
+    async def relist(self) -> None:
+        """Look for models that were added to the store, taken away or replaced. Raises FetchFailed."""
+        change = self.models.take_in(await self._store.list())
+        for name in change.without_place:
+            log.warning("no place for model %s: raise models.spare and start anew", name)
+        for event in change.events:
+            self.post(event)
+        for model in change.replaced:
+            self._outdate(model)
+
+    def _outdate(self, model: int) -> None:
+        """Files at rest of an archive that was replaced; loaded copies go on serving."""
+        for slot in self.fleet.in_service:
+            if self._state(slot, model) in (Residency.ON_DISK, Residency.FAILED) and not self._is_starting(model):
+                self.hands.do(act.DeleteArtifact(slot, model, "replaced in the store"))
+                self.post(ev.CopyLost(slot, model, on_disk=False))
+
+    async def reconcile(self) -> Mapping[int, Difference]:
+        """Compare belief and reality on all servers; returns the differences, which are resolved."""
+        found = {}
+        for slot in self.fleet.in_service:
+            with suppress(ServerDown):
+                found[slot] = await self._reconcile_slot(slot)
+        return {slot: difference for slot, difference in found.items() if difference}
+
+    async def _reconcile_slot(self, slot: int) -> Difference:
+        generation, (looked_ns, held, taken) = self.fleet.generation(slot), await self._look(slot)
+        if self.fleet.generation(slot) != generation:
+            return Difference()
+        difference = self._settle(slot, looked_ns, held, taken)
+        await self._tidy(slot, difference)
+        return difference
+
+    async def _look(self, slot: int) -> tuple[int, Held, Mapping[str, Taken | None]]:
+        """What a server holds: (when the look began, it, memory of what is READY and not known to be)."""
+        looked_ns, server, numbers = self._clock.now_ns(), self.fleet.server(slot), self.models.numbers
+        on_disk, index = await self._store.held(server.repository), await server.index()
+        ready = frozenset(name for name, state in index.items() if state == "READY")
+        news = [name for name in ready if name in numbers and self._state(slot, numbers[name]) is not Residency.READY]
+        return looked_ns, Held(ready, on_disk), {name: await server.taken(name) for name in news}
+
+    def _settle(self, slot: int, looked_ns: int, held: Held, taken: Mapping[str, Taken | None]) -> Difference:
+        """Tell the controller what is different, all at once."""
+        names, numbers, specs = self.models.names, self.models.numbers, self.models.specs
+        busy = {model for where, model in self.hands.under_way() if where == slot}
+        busy |= {model for (where, model), at_ns in self.hands.busy.items() if where == slot and at_ns >= looked_ns}
+        difference = compare(held, {name: self._state(slot, n) for name, n in numbers.items()},
+                             frozenset(names[model] for model in busy))
+        for name, loaded in difference.found:
+            spec = specs[numbers[name]]
+            memory = taken.get(name) or Taken(spec.gpu_bytes, spec.host_bytes)
+            self.post(ev.CopyFound(slot, numbers[name], loaded, memory.gpu_bytes, memory.host_bytes,
+                                   held.on_disk.get(name, 0)))
+        for name, on_disk in difference.lost:
+            self.post(ev.CopyLost(slot, numbers[name], on_disk))
+        if difference:
+            log.info("slot %d reconciled: %s", slot, difference)
+        return difference
+
+    async def _tidy(self, slot: int, difference: Difference) -> None:
+        """Take away what should not be there."""
+        server = self.fleet.server(slot)
+        for name in difference.strays:
+            await server.unload(name, self.hands.limits.unload_s)
+        for name in difference.litter:
+            await self._store.delete(name, server.repository)
+
+    async def _publish(self) -> None:
+        """One period of metrics, as autoscaling sees them."""
+        for slot in self.fleet.in_service:
+            with suppress(ServerDown):
+                self.meter.levels(slot, await self.fleet.server(slot).scrape())
+        now_ns = self._clock.now_ns()
+        self.post(ev.MetricsPublished(now_ns, dict(self.meter.period(now_ns))))
+
+    def _state(self, slot: int, model: int) -> Residency:
+        return self.machine.table.state(slot, model)
+
+    def _is_starting(self, model: int) -> bool:
+        return any(model in instance.cold for instance in self.machine.controller.endpoint.fleet.values())
+
+
+def _released(ticket: Ticket) -> None:
+    """Wake up whoever waits for this request."""
+    if ticket.on_release is not None:
+        ticket.on_release()
