@@ -269,7 +269,8 @@ def test_the_bound_is_that_which_holds_for_the_variant(tmp_path: Path) -> None:
             np.mean([each[held] for each in numbers]) - variant.values["cache.hit_ratio"].mean)
     told = comparison.bound.exceptions
     assert "The row does not bind ahead: models are loaded before they are asked for;" in told[0]
-    assert "spills: busy models were given further copies;" in told[1] and "for ahead, refuses and spills:" in told[2]
+    assert "spills: the router wished for further copies of busy models (spill_outstanding=1);" in told[1]
+    assert "for ahead, refuses and spills:" in told[2]
 
 
 def measured(hits: list[float], loads: float = 9.0, **bounds: float) -> Measure:
@@ -287,6 +288,16 @@ def test_who_passes_a_bound_is_measured_against_the_next() -> None:
     assert waited.hits == "late_hit_ratio" and waited.hits_at == (0.9, 0.9) and waited.loads
     assert uncounted.hits == "" and "no distance is shown" in exceptions([uncounted])[0]
     assert not measured([0.7], loads=4.0).loads and "No distance in loads" in exceptions([measured([0.7], 4.0)])[0]
+
+
+def test_a_router_that_never_spills_never_wishes(tmp_path: Path) -> None:
+    """A twin without spilling has none, however busy; where the scenario itself says so, its router counts."""
+    (tmp_path / "busy.yaml").write_text(Path(tiny(tmp_path)).read_text().replace("rate_rps: 8", "rate_rps: 60").replace(
+        "instances: 1", "instances: 2, like: ray-multiplex"))
+    spilling = ["endpoint.routing={use: power_of_two, spill_outstanding: 1}"]
+    silent, wishing = (cell_of(simulate(build(load_scenario(str(tmp_path / "busy.yaml"), more))))
+                       for more in ([], spilling))
+    assert silent.spill_wishes == 0 < wishing.spill_wishes
 
 
 def test_intervals_of_the_bound_hold_nothing_negative() -> None:

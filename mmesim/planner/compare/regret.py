@@ -65,7 +65,9 @@ def _freedom(contender: Contender, cells: Sequence[Cell], instances: int) -> str
         return "the placement adds copies by itself"
     if policies.routing.blind and instances > 1:
         return "the router sends requests past READY copies"
-    return "busy models were given further copies" if any(cell.spill_wishes for cell in cells) else ""
+    spill = policies.routing.spill_outstanding
+    wished = any(cell.spill_wishes for cell in cells)
+    return f"the router wished for further copies of busy models (spill_outstanding={spill})" if wished else ""
 
 
 def _passes(ours: Sequence[float | None], limits: Sequence[float | None]) -> bool:
