@@ -17,7 +17,7 @@ from small_run import small_build
 from mmesim.core import actions as ac
 from mmesim.core import events as ev
 from mmesim.core.decisions import Decision, EvictionDecision, ScalingDecision
-from mmesim.core.types import Failure
+from mmesim.core.types import Failure, ModelSpec
 from mmesim.errors import InputError
 from mmesim.journal import JournalWriter, Step, open_journal
 from mmesim.journal.text import KNOWN, step_to_json
@@ -25,6 +25,8 @@ from mmesim.scenario.build import Build
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 BY_TYPE = {int: st.integers(-1, (1 << 63) - 1), str: TEXT, bool: st.booleans(), Failure: st.sampled_from(Failure)}
+BY_TYPE[ModelSpec] = st.builds(ModelSpec, TEXT, *[BY_TYPE[int]] * 4, TEXT, BY_TYPE[int], st.booleans(),
+                               *[st.floats(0, 1e9)] * 3)
 VALUES = st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False), max_size=4)
 
 
@@ -75,7 +77,7 @@ def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, bu
                                        steps: list[Step]) -> None:
     path = written(tmp_path_factory.mktemp("journal") / "journal.jsonl.zst", built, steps)
     with open_journal(path) as journal:
-        assert (journal.header["journal"], journal.header["seed"], len(journal.header["models"])) == (2, 3, 26)
+        assert (journal.header["journal"], journal.header["seed"], len(journal.header["models"])) == (3, 3, 26)
         assert journal.header["scenario"]["workload"]["surges"][0]["for"] == "30s"
         assert list(journal) == steps
 
@@ -138,7 +140,7 @@ def test_same_steps_same_bytes(tmp_path: Path, built: Build) -> None:
 
 @pytest.mark.parametrize(("content", "says"), [
     (b"", "not a step"), (b"[]\n", "not an object"), (b'{"no": 1}\n', "not a journal"),
-    (b'{"journal": 99}\n', "layout 99"), (b'{"journal": 1}\n', "layout 1; this mmesim reads layout 2"),
+    (b'{"journal": 99}\n', "layout 99"), (b'{"journal": 1}\n', "layout 1; this mmesim reads layout 3"),
     (b'{"journal": 2}\n{"t": 1, "event": {"NoSuch": {}}, "actions": []}\n', "NoSuch"),
     (b'{"journal": 2}\n{"t": 1, "event": {"Tick": {}}, "ac\n', "j.jsonl:2"), (b"\xff\xfe\n", "is it a journal")])
 def test_what_is_no_journal_is_refused_with_the_line(tmp_path: Path, content: bytes, says: str) -> None:

@@ -1,65 +1,94 @@
-"""Reads a journal back, step by step, as the events and actions it was written from."""
+"""Reads a journal back, line by line, as the events and actions it was written from."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmesim.core.actions import Action
-from mmesim.core.decisions import Decision
-from mmesim.core.events import Event
+from mmesim.core.events import ModelDescribed
 from mmesim.errors import InputError, Problem
-from mmesim.journal.text import DECISIONS, SCHEMA, value_from_json
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the controller was told at `now_ns`, and what it answered."""
-
-    now_ns: int
-    event: Event
-    actions: tuple[Action, ...]
-    decisions: tuple[Decision, ...] = ()
-    """How policies came to the actions, where they told."""
+from mmesim.journal.entries import Entry, Step, entry_from_json
+from mmesim.journal.parts import PartLines, latest_start
+from mmesim.journal.text import DECISIONS, READABLE, SCHEMA
 
 
 class JournalReader:
-    """An open journal: `header`, then iterate over its steps once."""
+    """An open journal: `header`, then iterate over its steps (or entries, or raw lines) once."""
 
-    def __init__(self, lines: Iterator[str], name: str) -> None:
-        self._lines = lines
-        self._name = name
+    def __init__(self, lines: Iterable[str], name: str) -> None:
+        self.name = name
+        self._parts = lines if isinstance(lines, PartLines) else None
+        self._lines = iter(lines)
         self._number = 0
-        self.header: dict[str, Any] = self._parsed(next(lines, ""))
+        self.header: dict[str, Any] = self._parsed(next(self._lines, ""))
+        """In a live journal, models that are described later get their names there as they are read."""
         layout = self.header.get("journal")
         if layout is None:
             raise InputError(Problem(f"{name} is not a journal", line=1, hint="`mmesim run` writes journal.jsonl.zst"))
-        if layout != SCHEMA:
+        if layout not in READABLE:
             raise InputError(Problem(f"{name} is a journal of layout {layout}; this mmesim reads layout {SCHEMA}",
                                      line=1, hint="read it with the version that wrote it, or run it again"))
+
+    @property
+    def is_live(self) -> bool:
+        """Written by a live endpoint: it holds the requests too."""
+        return "live" in self.header
+
+    @property
+    def cut_off(self) -> bool:
+        """A live journal that was read to what is there of its end: its writer was killed, or still writes."""
+        return self._parts is not None and self._parts.cut_off
 
     def __iter__(self) -> Iterator[Step]:
         """Raises InputError at a line that is not a step."""
         return self.steps()
 
     def steps(self, wanted: Callable[[str], bool] | None = None) -> Iterator[Step]:
-        """The same; `wanted` says by their text whether a step's decisions are read: most of a journal is decisions."""
+        """The same; `wanted` says by their text whether a step's decisions are read: most of a journal is decisions.
+        What requests did is passed over."""
+        for line in self.lines():
+            if '"event":' in line:
+                told = line.find(DECISIONS) if wanted is not None else -1
+                step = self.entry(line if told < 0 or wanted is None or wanted(line[told:]) else line[:told] + "}")
+                assert isinstance(step, Step)
+                yield step
+            elif not self.is_live:
+                raise self._damaged("it has no event")
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything. Raises InputError at a line that says nothing."""
+        return map(self.entry, self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """The lines behind the header, as they were written."""
         for line in self._lines:
-            told = line.find(DECISIONS) if wanted is not None else -1
-            data = self._parsed(line if told < 0 or wanted is None or wanted(line[told:]) else line[:told] + "}")
-            try:
-                yield Step(data["t"], value_from_json(data["event"]), tuple(map(value_from_json, data["actions"])),
-                           tuple(map(value_from_json, data.get("decisions", ()))))
-            except (KeyError, TypeError, ValueError) as error:
-                raise self._damaged(str(error)) from error
+            self._number += 1
+            yield line
+
+    def entry(self, line: str) -> Entry:
+        """What the line at hand says. Raises InputError."""
+        data = self._object(line)
+        try:
+            entry = entry_from_json(data)
+            if self.is_live and isinstance(entry, Step) and isinstance(entry.event, ModelDescribed):
+                self._describe(entry.event)
+            return entry
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _describe(self, event: ModelDescribed) -> None:
+        self.header["models"][event.model] = event.spec.name
+        self.header["reload_s"][event.model] = [event.spec.reload_disk_s, event.spec.reload_s3_s]
 
     def _parsed(self, line: str) -> dict[str, Any]:
         self._number += 1
+        return self._object(line)
+
+    def _object(self, line: str) -> dict[str, Any]:
         try:
             data = json.loads(line)
         except ValueError as error:
@@ -69,16 +98,21 @@ class JournalReader:
         return data
 
     def _damaged(self, why: str) -> InputError:
-        return InputError(Problem(f"not a step of a journal: {why}", file=self._name, line=self._number,
+        return InputError(Problem(f"not a step of a journal: {why}", file=self.name, line=self._number,
                                   hint="the file is damaged or was cut off; record it again"))
 
 
 @contextmanager
-def open_journal(path: Path) -> Iterator[JournalReader]:
-    """Open ``*.jsonl.zst``, or the same uncompressed. Raises InputError when it cannot be read."""
+def open_journal(path: Path, follow: Callable[[], bool] | None = None) -> Iterator[JournalReader]:
+    """Open ``*.jsonl.zst``, or the same uncompressed, or the folder of a live journal (its latest start). `follow`: see
+    :class:`mmesim.journal.parts.PartLines`. Raises InputError when it cannot be read."""
     import zstandard
 
     path = Path(path)
+    if path.is_dir() or path.name.startswith("part-"):
+        start = latest_start(path)
+        yield JournalReader(PartLines(start, follow), str(start))
+        return
     try:
         with path.open("rb") as file:
             raw = zstandard.ZstdDecompressor().stream_reader(file) if path.suffix == ".zst" else file
@@ -92,6 +126,7 @@ def _lines(text: io.TextIOBase, name: str) -> Iterator[str]:
     import zstandard
 
     try:
-        yield from text
+        for line in text:
+            yield line.rstrip("\n")
     except (zstandard.ZstdError, UnicodeDecodeError) as error:
         raise InputError(Problem(f"cannot read {name}: {error}", hint="is it a journal?")) from error
