@@ -1,0 +1,1 @@
+"""`mmesim live load`: a scenario's workload, sent to a real endpoint."""
