@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmesim.dataplane.api import N_TIERS, SKETCH_BUCKETS
+from mmesim.dataplane.counters import N_TIERS, SKETCH_BUCKETS
 from mmesim.planner.compare.cells import Cell
 from mmesim.results.comparison import METRICS
 

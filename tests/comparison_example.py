@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from mmesim.core.types import Tier
-from mmesim.dataplane.api import SKETCH_BUCKETS
+from mmesim.dataplane.counters import SKETCH_BUCKETS
 from mmesim.results.comparison import METRICS, Bound, Comparison, Interval, Variant
 from mmesim.results.sketch import EDGES_NS, quantile_ns
 

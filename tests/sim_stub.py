@@ -11,7 +11,7 @@ import simpy
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.streams import stream
 from mmesim.core.types import NEVER_NS, InstanceSpec, ModelSpec
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, N_TIERS, SKETCH_BUCKETS, Counters
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, N_TIERS, SKETCH_BUCKETS, Counters
 from mmesim.scenario.endpoint import Endpoint
 from mmesim.sim.environment import NanosecondEnvironment
 from mmesim.units import NS_PER_S

@@ -18,7 +18,8 @@ from reference.fuzz import EXAMPLES, for_each_case, sample
 from reference.plane import ReferencePlane
 
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import Reason, Stop, Stopped
+from mmesim.dataplane.api import Stop, Stopped
+from mmesim.dataplane.counters import Reason
 from mmesim.dataplane.plane import KernelPlane, Room
 
 TINY = Room(slots=1, jobs=1, records=3, rebase_q16=1 << 38)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from compare_parts import cell, tiny
 
-from mmesim.dataplane.api import SKETCH_BUCKETS
+from mmesim.dataplane.counters import SKETCH_BUCKETS
 from mmesim.errors import InputError
 from mmesim.planner.bounds import bound_of
 from mmesim.planner.compare import orders

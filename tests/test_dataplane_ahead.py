@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 from tests.dataplane_world import MS, Users, records, service, stops, world
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import Reason, ServiceSpec
+from mmesim.dataplane.api import ServiceSpec
+from mmesim.dataplane.counters import Reason
 from tests.dataplane_world import MS, latencies, records, service, world
 
 SIX = [(t, 0) for t in range(6)]

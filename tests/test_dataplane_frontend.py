@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import ONE_Q16, Reason
+from mmesim.dataplane.api import ONE_Q16
+from mmesim.dataplane.counters import Reason
 from tests.dataplane_world import MS, cold_start, ends, loaded, records, service, stops, world
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import Reason, Stop, draw
+from mmesim.dataplane.api import Stop, draw
+from mmesim.dataplane.counters import Reason
 from mmesim.dataplane.plane import KernelPlane
 from mmesim.policies.admission.queue_limit import QueueLimit
 from mmesim.policies.routing.random import Random

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmesim.dataplane.api import ONE_Q16, Reason, Stop
+from mmesim.dataplane.api import ONE_Q16, Stop
 from mmesim.dataplane.arrays import Room
+from mmesim.dataplane.counters import Reason
 from tests.dataplane_world import MS, ends, records, service, stops, world
 
 

@@ -29,7 +29,8 @@ from reference.lab import (
 
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import Tier
-from mmesim.dataplane.api import DataPlane, Reason, Stop, Stopped
+from mmesim.dataplane.api import DataPlane, Stop, Stopped
+from mmesim.dataplane.counters import Reason
 from mmesim.workload.types import NEVER_NS, Arrivals
 
 N = 12_000

@@ -27,7 +27,8 @@ from reference.lab import (
 )
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import ONE_Q16, Reason
+from mmesim.dataplane.api import ONE_Q16
+from mmesim.dataplane.counters import Reason
 from mmesim.policies.admission.queue_limit import QueueLimit
 
 N = 30_000

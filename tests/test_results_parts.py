@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmesim.core import actions as ac
 from mmesim.core import events as ev
-from mmesim.dataplane.api import SKETCH_BUCKETS, sketch_bucket
+from mmesim.dataplane.counters import SKETCH_BUCKETS, sketch_bucket
 from mmesim.errors import InputError
 from mmesim.results import fleet
 from mmesim.results.lanes import THRASH_WINDOW_NS, Count, Lanes

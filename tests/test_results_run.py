@@ -18,7 +18,7 @@ import pytest
 from small_run import small_run
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, Reason
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, Reason
 from mmesim.errors import InputError
 from mmesim.journal import open_journal
 from mmesim.results import invariants, perfetto

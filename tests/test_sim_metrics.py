@@ -10,7 +10,7 @@ from mmesim.core.actions import DrainInstance, LoadModel, SetDesiredInstances, S
 from mmesim.core.events import MetricsPublished
 from mmesim.core.metrics import PUBLISHED
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import Reason, sketch_bucket
+from mmesim.dataplane.counters import Reason, sketch_bucket
 from mmesim.results.types import Phase
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario

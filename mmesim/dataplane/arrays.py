@@ -13,18 +13,15 @@ import numpy as np
 
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import NEVER_NS, NONE, Failure
-from mmesim.dataplane.api import (
+from mmesim.dataplane.api import ONE_Q16, PlaneSpec, RetrySpec, ServiceSpec
+from mmesim.dataplane.counters import (
     ENDPOINT_COUNTERS,
     INSTANCE_COUNTERS,
     MODEL_COUNTERS,
     N_REASONS,
     N_TIERS,
-    ONE_Q16,
     REQUEST_RECORD,
     SKETCH_BUCKETS,
-    PlaneSpec,
-    RetrySpec,
-    ServiceSpec,
 )
 from mmesim.dataplane.state import (
     BLOCK,

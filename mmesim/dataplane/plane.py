@@ -20,9 +20,10 @@ from mmesim.core.residency import ResidencyTable
 from mmesim.core.types import NONE, Failure
 from mmesim.dataplane import arrays
 from mmesim.dataplane import state as st
-from mmesim.dataplane.api import REQUEST_RECORD, Counters, PlaneSpec, Stop, Stopped, draw
+from mmesim.dataplane.api import PlaneSpec, Stop, Stopped, draw
 from mmesim.dataplane.arrays import ROOM, Room
 from mmesim.dataplane.check import check
+from mmesim.dataplane.counters import REQUEST_RECORD, Counters
 from mmesim.workload.types import ArrivalSource, ClosedLoop
 
 

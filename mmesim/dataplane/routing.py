@@ -11,7 +11,8 @@ import numpy as np
 from mmesim.core.lifecycle import Residency
 from mmesim.core.residency import decayed as _decayed
 from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import ONE_Q16, Reason, Stop
+from mmesim.dataplane.api import ONE_Q16, Stop
+from mmesim.dataplane.counters import Reason
 from mmesim.dataplane.handle import address_of
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.pointers import call

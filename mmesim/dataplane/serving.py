@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmesim.dataplane.api import ONE_Q16, Reason
+from mmesim.dataplane.api import ONE_Q16
 from mmesim.dataplane.batching import enqueue
+from mmesim.dataplane.counters import Reason
 from mmesim.dataplane.heap import pop, push
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.state import FRONT, HOST, State

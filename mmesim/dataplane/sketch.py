@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmesim.dataplane.api import N_REASONS, SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
-from mmesim.dataplane.api import Reason as R
+from mmesim.dataplane.counters import N_REASONS, SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
+from mmesim.dataplane.counters import Reason as R
 from mmesim.dataplane.jit import inlined, kernel
 from mmesim.dataplane.state import State
 
@@ -16,7 +16,7 @@ _STALL = int(R.STALL)
 
 @inlined
 def bucket(latency_ns: int) -> int:
-    """The compiled twin of :func:`mmesim.dataplane.api.sketch_bucket`."""
+    """The compiled twin of :func:`mmesim.dataplane.counters.sketch_bucket`."""
     units = latency_ns >> SKETCH_UNIT_BITS
     octave = 0
     while units >= 2 << SKETCH_SUB_BITS:

@@ -14,12 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.residency import COPY, INSTANCE, MODEL
-from mmesim.dataplane.api import (
-    ENDPOINT_COUNTERS,
-    INSTANCE_COUNTERS,
-    MODEL_COUNTERS,
-    REQUEST_RECORD,
-)
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, MODEL_COUNTERS, REQUEST_RECORD
 
 Rows = NDArray[Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.types import Tier
-from mmesim.dataplane.api import SKETCH_BUCKETS, Reason
+from mmesim.dataplane.counters import SKETCH_BUCKETS, Reason
 from mmesim.report.theme import FULL, HALF, colour, legend_below, new_figure, to_svg
 from mmesim.report.timeline import Timeline, coarse, label_ends
 from mmesim.report.wording import FAILURES, format_count, format_duration

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 from mmesim.report.figures import COLOUR_OF_REASON, PARTS
 from mmesim.report.wording import (
     ABSENT,

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 from mmesim.units import format_bytes, format_count, format_duration
 
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 
 
 @dataclass(frozen=True)

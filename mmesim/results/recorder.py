@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mmesim.core.actions import Action
 from mmesim.core.decisions import Decision
 from mmesim.core.events import Event
-from mmesim.dataplane.api import Counters
+from mmesim.dataplane.counters import Counters
 from mmesim.results import invariants, tables
 from mmesim.results.fleet import numbers_at
 from mmesim.results.lanes import Lanes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import REQUEST_RECORD, Reason
+from mmesim.dataplane.counters import REQUEST_RECORD, Reason
 
 ROW_GROUP = 1 << 17
 """Rows held in memory before they are written."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.types import Tier
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, N_TIERS, SKETCH_BUCKETS, Counters
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, N_TIERS, SKETCH_BUCKETS, Counters
 from mmesim.results.sketch import quantiles_ns
 from mmesim.results.types import Gauges
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.dataplane.api import SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
+from mmesim.dataplane.counters import SKETCH_BUCKETS, SKETCH_SUB_BITS, SKETCH_UNIT_BITS
 
 RELATIVE_ERROR = 1 / 128
 """Bound on |stated - true| / true, for values from 33 µs to 73 min."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmesim import __version__
 from mmesim.core.types import Tier
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, Reason
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, Reason
 from mmesim.results.fleet import HOURS_PER_MONTH, billed_ns, cost_of, serving_levels, serving_ns
 from mmesim.results.invariants import Totals, little_error
 from mmesim.results.lanes import THRASH_WINDOW_NS, Count

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, ONE_Q16, Reason
+from mmesim.dataplane.api import ONE_Q16
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, Reason
 from mmesim.results.fleet import overlaps_ns
 from mmesim.results.lanes import Count
 from mmesim.results.series import FRACTIONS, LEVELS, Row

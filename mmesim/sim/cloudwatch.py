@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from mmesim.core.events import MetricsPublished
 from mmesim.core.metrics import PERCENTILES
 from mmesim.core.types import Failure, Tier
-from mmesim.dataplane.api import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, SKETCH_BUCKETS, Counters, Reason
+from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, SKETCH_BUCKETS, Counters, Reason
 from mmesim.results.sketch import quantiles_ns
 from mmesim.results.types import Gauges
 from mmesim.sim.hub import Hub, later

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import simpy
 
-from mmesim.dataplane.api import Counters
+from mmesim.dataplane.counters import Counters
 from mmesim.results.types import Gauges, Phase
 from mmesim.sim.cloudwatch import CloudWatch
 from mmesim.sim.fleet import Fleet

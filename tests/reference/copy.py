@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
-from mmesim.dataplane.api import Reason, ServiceSpec
+from mmesim.dataplane.api import ServiceSpec
+from mmesim.dataplane.counters import Reason
 from reference.agenda import Entry, Kind
 from reference.frontend import FrontEnd
 from reference.invocation import Invocation, Stage

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmesim.core.residency import ResidencyTable
-from mmesim.dataplane.api import Counters, DataPlane, Stop
+from mmesim.dataplane.api import DataPlane, Stop
+from mmesim.dataplane.counters import Counters
 from reference.cases import Case
 from reference.standin import Standin
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import Reason, ServiceSpec
+from mmesim.dataplane.api import ServiceSpec
+from mmesim.dataplane.counters import Reason
 from reference import copy
 from reference.agenda import Kind
 from reference.copy import Copy, Walk

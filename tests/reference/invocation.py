@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from mmesim.core.types import NONE
-from mmesim.dataplane.api import N_REASONS, Reason
+from mmesim.dataplane.counters import N_REASONS, Reason
 from reference.agenda import Entry
 
 

@@ -12,7 +12,8 @@ from mmesim.core.lifecycle import Residency
 from mmesim.core.policy import AdmissionPolicy, RoutingPolicy
 from mmesim.core.residency import ResidencyTable, decayed
 from mmesim.core.types import NONE, Failure, Tier
-from mmesim.dataplane.api import ONE_Q16, Counters, PlaneSpec, Reason, Stop, Stopped, draw
+from mmesim.dataplane.api import ONE_Q16, PlaneSpec, Stop, Stopped, draw
+from mmesim.dataplane.counters import Counters, Reason
 from mmesim.workload.types import ArrivalSource, ClosedLoop
 from reference.agenda import Agenda, Kind
 from reference.clients import Clients, OpenWorkload

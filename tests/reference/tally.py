@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.types import Failure
-from mmesim.dataplane.api import (
+from mmesim.dataplane.counters import (
     ENDPOINT_COUNTERS,
     INSTANCE_COUNTERS,
     MODEL_COUNTERS,

@@ -14,7 +14,8 @@ from mmesim.calibrate.serving.curve import BatchCurve
 from mmesim.calibrate.serving.timing import Setting, Timing
 from mmesim.core.residency import ResidencyTable
 from mmesim.core.streams import stream
-from mmesim.dataplane.api import ONE_Q16, PlaneSpec, Reason
+from mmesim.dataplane.api import ONE_Q16, PlaneSpec
+from mmesim.dataplane.counters import Reason
 from mmesim.dataplane.plane import KernelPlane
 from mmesim.policies.admission.always import Always
 from mmesim.policies.routing.least_outstanding import LeastOutstanding

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.dataplane.api import N_TIERS, SKETCH_BUCKETS
+from mmesim.dataplane.counters import N_TIERS, SKETCH_BUCKETS
 from mmesim.results.comparison import METRICS
 from mmesim.results.series import FRACTIONS
 from mmesim.results.sketch import interpolated_ns

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 from mmesim.report.explain.history import History, Stay, Wanted
 from mmesim.report.explain.requests import PARTS, Around, Row
 from mmesim.report.explain.words import Instances, bar, clock, columns, lasting, several

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.dataplane.api import Reason
+from mmesim.dataplane.counters import Reason
 from mmesim.errors import InputError, Problem
 
 NAME = "requests.parquet"
