@@ -16,6 +16,7 @@ from mmesim.cli import (
     profile_scale,
     profile_show,
     profile_validate,
+    replay,
     results,
     run,
     scenarios,
@@ -43,7 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-COMMANDS = {"run": run.run, "compare": compare.compare, "explain": explain.explain, "report": results.report,
+COMMANDS = {"run": run.run, "compare": compare.compare, "explain": explain.explain, "replay": replay.replay,
+            "report": results.report,
             "init": scenarios.init, "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
             "check-policy": policies.check_policy, "catalog": system.catalog, "doctor": system.doctor}
 for _name, _command in COMMANDS.items():

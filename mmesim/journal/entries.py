@@ -66,14 +66,7 @@ class Lost(NamedTuple):
     reason: str
 
 
-class Ended(NamedTuple):
-    """The journal was closed after so many lines."""
-
-    lines: int
-
-
-Entry: TypeAlias = Step | Arrived | Sent | Refused | Departed | Lost | Ended
-END = "end"
+Entry: TypeAlias = Step | Arrived | Sent | Refused | Departed | Lost
 _OF_REQUESTS: dict[str, Callable[[int, list[Any]], Entry]] = {
     "arrive": lambda t, values: Arrived(t, *values),
     "sent": lambda t, values: Sent(t, values[0], values[1], Tier(values[2]), values[3]),
@@ -87,7 +80,5 @@ def entry_from_json(data: dict[str, Any]) -> Entry:
     if "event" in data:
         return Step(data["t"], value_from_json(data["event"]), tuple(map(value_from_json, data["actions"])),
                     tuple(map(value_from_json, data.get("decisions", ()))))
-    if END in data:
-        return Ended(data[END][0])
     (kind,) = [name for name in data if name != "t"]
     return _OF_REQUESTS[kind](data["t"], data[kind])

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mmesim import __version__
 from mmesim.core.types import ModelSpec
-from mmesim.journal.entries import END
 from mmesim.journal.parts import PART, starts
-from mmesim.journal.text import SCHEMA, Lines
+from mmesim.journal.text import END, SCHEMA, Lines
 from mmesim.units import format_bytes
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class LiveJournal(Lines):
                 self._drain()
             if not self.stopped:
                 self._drain()
-                self._parts.write(f'{{"{END}":[{self.lines}]}}')
+                self._parts.write(f"{END}{self.lines}}}")
                 self._parts.close()
         except OSError as error:
             self._stop(error)

@@ -48,7 +48,7 @@ class PartLines:
         """`follow`: at the end of what is there now, wait for more; called whenever there is none, False ends it."""
         self.folder = folder
         self.cut_off = False
-        """The last part is incomplete: its writer was killed, or still writes."""
+        """The last part is incomplete."""
         self._follow = follow
 
     def __iter__(self) -> Iterator[str]:

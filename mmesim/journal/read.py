@@ -13,7 +13,7 @@ from mmesim.core.events import ModelDescribed
 from mmesim.errors import InputError, Problem
 from mmesim.journal.entries import Entry, Step, entry_from_json
 from mmesim.journal.parts import PartLines, latest_start
-from mmesim.journal.text import DECISIONS, READABLE, SCHEMA
+from mmesim.journal.text import DECISIONS, END, READABLE, SCHEMA
 
 
 class JournalReader:
@@ -21,7 +21,7 @@ class JournalReader:
 
     def __init__(self, lines: Iterable[str], name: str) -> None:
         self.name = name
-        self._parts = lines if isinstance(lines, PartLines) else None
+        self._ended = False
         self._lines = iter(lines)
         self._number = 0
         self.header: dict[str, Any] = self._parsed(next(self._lines, ""))
@@ -40,8 +40,8 @@ class JournalReader:
 
     @property
     def cut_off(self) -> bool:
-        """A live journal that was read to what is there of its end: its writer was killed, or still writes."""
-        return self._parts is not None and self._parts.cut_off
+        """Read to what is there of a live journal's end: its writer was killed, or still writes."""
+        return self.is_live and not self._ended
 
     def __iter__(self) -> Iterator[Step]:
         """Raises InputError at a line that is not a step."""
@@ -66,8 +66,16 @@ class JournalReader:
     def lines(self) -> Iterator[str]:
         """The lines behind the header, as they were written."""
         for line in self._lines:
+            if line.startswith(END):
+                self._end(line)
+                return
             self._number += 1
             yield line
+
+    def _end(self, line: str) -> None:
+        self._ended = True
+        if line != f"{END}{self._number - 1}}}":
+            raise InputError(Problem(f"{self.name} is damaged: it ends with {line!r} behind {self._number - 1} lines"))
 
     def entry(self, line: str) -> Entry:
         """What the line at hand says. Raises InputError."""

@@ -7,7 +7,7 @@ written ``1e999``, which readers take for it, and one that is not a number ``nul
 
 The journal of a live endpoint has a line for each thing that a request does besides: ``{"t":<ns>,"arrive":[serial,
 model]}``, ``sent`` (serial, instance, tier, held), ``refused`` (serial, failure), ``depart`` (serial, failure), and
-``{"t":<ns>,"lost":[instance,"reason"]}``.
+``{"t":<ns>,"lost":[instance,"reason"]}``. Its last line, if it was closed, is ``{"end":<lines before it>}``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mmesim.core.types import Failure, ModelSpec
 
 SCHEMA = 3
 """Version of the journal's layout; the header carries it."""
+END = '{"end":'
 READABLE = (2, 3)
 """Layouts that can be read: 3 has more kinds of lines and fields than 2, and the same meaning of the others."""
 DECISIONS = ',"decisions":'
