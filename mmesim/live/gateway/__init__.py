@@ -1,0 +1,6 @@
+"""The front of live mode: SageMaker Runtime API, KServe v2 over HTTP and gRPC, and a management API of its own."""
+
+from mmesim.live.gateway.server import Gateway, serve
+from mmesim.live.gateway.settings import GatewaySettings, ListenSettings
+
+__all__ = ["Gateway", "GatewaySettings", "ListenSettings", "serve"]

@@ -1,0 +1,93 @@
+"""The least endpoint there can be behind a gateway: every model is READY on one server, or held until it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic_ns
+
+from mmesim.core.types import Failure, Tier
+from mmesim.live.ports import MAX_ATTEMPTS, Address, Server, Ticket
+
+
+@dataclass
+class StubServer:
+    """A server of which only the address is used."""
+
+    address: Address
+    name: str = "only"
+    repository: Path = Path()
+
+    async def is_ready(self) -> bool:
+        return True
+
+
+@dataclass
+class StubEndpoint:
+    """Sends everything to its servers in turn: the first attempt to the first, the second to the second."""
+
+    servers: list[Server]
+    models: tuple[str, ...]
+    name: str = "mme"
+    invocation_timeout_s: float = 5.0
+    ready: bool = True
+    cold: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Models that are held until their event comes."""
+    refuse: Mapping[str, tuple[Failure, str]] = field(default_factory=dict)
+    """Models whose requests fail at once."""
+    open: dict[int, Ticket] = field(default_factory=dict)
+    ended: Counter[Failure] = field(default_factory=Counter)
+    begun: int = 0
+    _serial: int = 0
+
+    def holder(self, name: str) -> Server | None:
+        return self.servers[0] if name in self.models and name not in self.cold else None
+
+    def begin(self, name: str) -> Ticket:
+        self.begun += 1
+        return self._arrive(name, 1)
+
+    def _arrive(self, name: str, attempt: int) -> Ticket:
+        self._serial += 1
+        ticket = Ticket(self._serial, 0, name, monotonic_ns(), instance=attempt - 1, attempt=attempt)
+        self.open[ticket.serial] = ticket
+        if name not in self.models:
+            ticket.failure = Failure.NO_SUCH_MODEL
+        elif name in self.refuse:
+            ticket.failure, ticket.reason = self.refuse[name]
+        elif name in self.cold:
+            ticket.held, ticket.tier = True, Tier.S3
+        if attempt > min(MAX_ATTEMPTS, len(self.servers)):
+            ticket.failure = Failure.INSTANCE_LOST
+        return ticket
+
+    async def wait(self, ticket: Ticket) -> None:
+        try:
+            await asyncio.wait_for(self.cold[ticket.name].wait(), self.invocation_timeout_s)
+            ticket.held = False
+        except TimeoutError:
+            ticket.failure = Failure.MODEL_NOT_READY
+        except asyncio.CancelledError:
+            self.end(ticket, Failure.TIMEOUT)
+            raise
+
+    def server(self, ticket: Ticket) -> Server:
+        return self.servers[ticket.attempt - 1]
+
+    def end(self, ticket: Ticket, failure: Failure = Failure.NONE) -> None:
+        del self.open[ticket.serial]  # a second end of the same request fails here
+        self.ended[failure] += 1
+
+    def again(self, ticket: Ticket) -> Ticket:
+        del self.open[ticket.serial]
+        return self._arrive(ticket.name, ticket.attempt + 1)
+
+
+async def until(true: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Waits until something is true."""
+    async with asyncio.timeout(timeout_s):
+        while not true():
+            await asyncio.sleep(0.01)
