@@ -3,8 +3,6 @@ programme, and published counts."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_traces import GENAI, block_requests, columns_of, numbered
 from scipy.optimize import linprog
 
 from mmesim.planner.bounds.offline import Requests, min_hits, pfoo_lower, pfoo_upper
@@ -165,24 +164,12 @@ def test_min_is_the_optimum_of_one_size(models: list[int], capacity: int) -> Non
 # ---- real traces
 
 
-def _trace(path: Path, *columns: str) -> list[list[str]]:
-    with gzip.open(path, "rt", newline="") as file:
-        rows = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _numbered(names: list[str]) -> np.ndarray:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
-
-
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "published"), [("alibaba_genai_requests_dev", GENAI_MIN),
-                                                 ("azure_functions_2019_1350f_24h", AZURE_MIN)])
+@pytest.mark.parametrize(("name", "published"), [(GENAI, GENAI_MIN), ("azure_functions_2019_1350f_24h", AZURE_MIN)])
 def test_min_of_real_traces(shared_data: Path, name: str, published: dict[int, float]) -> None:
     """The table's hit ratios to all its digits, with the bounds on either side of the optimum."""
-    times, models = _trace(shared_data / "traces" / f"{name}.csv.gz", "timestamp_s", "model")
-    requests = requests_of(_numbered(models), np.array(times, float))
+    times, models = columns_of(shared_data, name, "timestamp_s", "model")
+    requests = requests_of(numbered(models), np.array(times, float))
     one = np.ones(requests.n_models, np.int64)
     for capacity, ratio in published.items():
         hits = min_hits(requests, one, capacity)
@@ -196,11 +183,8 @@ def test_min_of_real_traces(shared_data: Path, name: str, published: dict[int, f
 def test_published_policies_stay_below_the_bound(shared_data: Path) -> None:
     """MIN blind to sizes equals libCacheSim's counts; there it is no bound (PFOO-L's schedule misses less), PFOO-U is:
     every published policy misses at least so often, at every capacity."""
-    models, sizes = _trace(shared_data / "traces" / "cloudphysics_block_sample.csv.gz", "model", "size_bytes")
-    model = _numbered(models)
-    size = np.zeros(model.max() + 1, np.int64)
-    size[model[::-1]] = np.array(sizes, np.int64)[::-1]
-    requests = requests_of(model)
+    model, sizes = block_requests(shared_data)
+    requests, size = requests_of(model), np.array(sizes, np.int64)
     for at, mib in enumerate(CLOUDPHYSICS_MIB):
         assert len(model) - min_hits(requests, size, mib * MIB) == CLOUDPHYSICS_MIN[at]
         least = len(model) - pfoo_upper(requests, size, mib * MIB)

@@ -8,8 +8,6 @@ the plain rules meet all published counts, and `test_policies_eviction_caches.py
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import plain_caches as plain
 import pytest
 from one_cache import hits, one_cache
 from policy_cache import cache_run
+from real_traces import block_requests, genai_requests
 
 MIB = 1 << 20
 Trace = tuple[np.ndarray, list[int]]
@@ -57,33 +56,17 @@ RULES: dict[str, Callable[[list[int], list[int], int], plain.Rule]] = {
 }
 
 
-def _trace(path: Path, *columns: str) -> list[tuple[str, ...]]:
-    with gzip.open(path, "rt", newline="") as file:
-        return [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
-
-
-def _numbered(names: list[str]) -> tuple[np.ndarray, int]:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32), len(numbers)
-
-
 @pytest.fixture(scope="module")
 def blocks(shared_data: Path) -> Trace:
     """Requests of the block trace, and the objects' sizes."""
-    rows = _trace(shared_data / "traces" / "cloudphysics_block_sample.csv.gz", "model", "size_bytes")
-    requests, n_models = _numbered([name for name, _ in rows])
-    sizes = [0] * n_models
-    for model, (_, size) in zip(requests.tolist(), rows, strict=True):
-        sizes[model] = sizes[model] or int(size)
-    return requests, sizes
+    return block_requests(shared_data)
 
 
 @pytest.fixture(scope="module")
 def genai(shared_data: Path) -> Trace:
     """Requests of the GenAI trace by base model, all of one size."""
-    requests, n_models = _numbered([name for name, in _trace(
-        shared_data / "traces" / "alibaba_genai_requests_dev.csv.gz", "model")])
-    return requests, [1] * n_models
+    requests = genai_requests(shared_data)
+    return requests, [1] * (int(requests.max()) + 1)
 
 
 @pytest.mark.data

@@ -8,8 +8,6 @@ tau; with n = L·D + exp(L·tau) requests a cycle, loads per request are 1/n and
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Callable
 from math import exp, sqrt
 from pathlib import Path
@@ -19,6 +17,7 @@ import plain_caches as plain
 import pytest
 from one_cache import GAP_NS, hits, one_cache
 from policy_cache import cache_run
+from real_traces import block_requests, genai_requests
 
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
@@ -46,12 +45,7 @@ RULES: dict[str, tuple[dict[str, object], Callable[[list[int], list[int]], plain
 @pytest.fixture(scope="module")
 def blocks(shared_data: Path) -> tuple[np.ndarray, list[int]]:
     """The first requests of the block trace, and the objects' sizes."""
-    with gzip.open(shared_data / "traces" / "cloudphysics_block_sample.csv.gz", "rt", newline="") as file:
-        rows = [(row["model"], int(row["size_bytes"])) for row, _ in zip(csv.DictReader(file), range(N), strict=False)]
-    numbers: dict[str, int] = {}
-    requests = np.array([numbers.setdefault(name, len(numbers)) for name, _ in rows], np.int32)
-    sizes = dict(zip(requests.tolist(), (size for _, size in rows), strict=True))
-    return requests, [sizes[model] for model in range(len(numbers))]
+    return block_requests(shared_data, rows=N)
 
 
 @pytest.mark.data
@@ -108,16 +102,14 @@ def simulated(folder: Path, **values: object) -> dict:  # type: ignore[type-arg]
 @pytest.mark.parametrize(("policy", "expected"), [("lru", 13154), ("sieve", 13187)])
 def test_a_scenario_file_can_say_all_that(shared_data: Path, tmp_path: Path, policy: str, expected: int) -> None:
     """GenAI by base model, eight copies fit: the order of the trace's requests, one a second, loads in no time."""
-    with gzip.open(shared_data / "traces" / "alibaba_genai_requests_dev.csv.gz", "rt", newline="") as file:
-        names = [row["model"] for row in csv.DictReader(file)]
-    numbers: dict[str, int] = {}
-    rows = [f"{k + 1},m{numbers.setdefault(name, len(numbers))}" for k, name in enumerate(names)]
+    requests = genai_requests(shared_data).tolist()
+    n_models = max(requests) + 1
+    rows = [f"{k + 1},m{model}" for k, model in enumerate(requests)]
     (tmp_path / "trace.csv").write_text("\n".join(["timestamp_s,model", *rows]) + "\n")
-    summary = simulated(tmp_path, policy=policy, gpu_mib=BASE_MIB + 8 * 100, n_models=len(numbers),
+    summary = simulated(tmp_path, policy=policy, gpu_mib=BASE_MIB + 8 * 100, n_models=n_models,
                         workload="{trace: trace.csv, trace_options: {map: name}}")
     rule = plain.Lru() if policy == "lru" else plain.Sieve()
-    requests = [numbers[name] for name in names]
-    assert plain.plain_hits(requests, [1] * len(numbers), 8, rule) == expected
+    assert plain.plain_hits(requests, [1] * n_models, 8, rule) == expected
     assert round(summary["cache"]["hits"]) == expected
 
 
