@@ -75,6 +75,12 @@ class Hands:
         """(instance, model) pairs that something is being done to."""
         return set(self._last)
 
+    def drop(self, instance: int) -> None:
+        """The instance is lost: what is being done there is of no use any more."""
+        for (where, _), task in self._last.items():
+            if where == instance:
+                task.cancel()
+
     async def close(self) -> None:
         """Drop what is under way."""
         tasks = list(self._last.values())
@@ -88,19 +94,19 @@ class Hands:
 
     async def _in_order(self, before: asyncio.Task[None] | None, action: Any, generation: int) -> None:
         key = (action.instance, action.model)
-        if before is not None:
-            await asyncio.wait([before])
         answer = None
-        if self._fleet.generation(action.instance) == generation:
-            try:
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            if self._fleet.generation(action.instance) == generation:
                 answer = await self._kinds[type(action)](action.instance, action.model)
-            finally:
-                self.busy[key] = self._clock.now_ns()
-                if self._last.get(key) is asyncio.current_task():
-                    del self._last[key]
-            if answer is not None and self._fleet.generation(action.instance) == generation:
-                self._post(answer)
-                self._teach(action.model)
+        finally:
+            self.busy[key] = self._clock.now_ns()
+            if self._last.get(key) is asyncio.current_task():
+                del self._last[key]
+        if answer is not None and self._fleet.generation(action.instance) == generation:
+            self._post(answer)
+            self._teach(action.model)
 
     async def _download(self, instance: int, model: int) -> ev.Event:
         started_ns, name = self._clock.now_ns(), self._models.names[model]

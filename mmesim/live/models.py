@@ -22,7 +22,7 @@ class TooManyModels(Exception):
     """There is no place left for one more model."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Change:
     """What a new list of the store changes."""
 

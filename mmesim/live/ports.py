@@ -180,6 +180,10 @@ class Endpoint(Protocol):
     def ready(self) -> bool:
         """In service: at least one server, not draining."""
 
+    def holder(self, name: str) -> Server | None:
+        """A server in service with a READY copy of this model; None: there is none, or no such model. Asking counts as
+        no request and loads nothing."""
+
     def begin(self, name: str) -> Ticket:
         """A request for this model has arrived; admission and routing are done at once. Never raises."""
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmesim.core import actions as act
 from mmesim.core import events as ev
@@ -21,11 +21,13 @@ from mmesim.live.clock import Clock
 from mmesim.live.fleet import Fleet
 from mmesim.live.hands import Hands, Limits
 from mmesim.live.machine import Machine, Sink
-from mmesim.live.meter import Meter
 from mmesim.live.models import Models
 from mmesim.live.ports import MAX_ATTEMPTS, FetchFailed, Provisioner, Server, ServerDown, Store, Taken, Ticket
 from mmesim.live.reconcile import Difference, Held, compare
 from mmesim.live.setup import Setup
+
+if TYPE_CHECKING:
+    from mmesim.live.meter import Meter
 
 log = logging.getLogger("mmesim.live")
 
@@ -256,6 +258,7 @@ class Runtime:
 
     def _lost(self, slot: int, reason: str) -> None:
         """A server is gone: held requests move on, those in flight find out by themselves."""
+        self.hands.drop(slot)
         lost: list[Ticket] = []
         self._tell(lambda: lost.extend(self.machine.lose(slot, reason, self._clock.now_ns())))
         for ticket in lost:

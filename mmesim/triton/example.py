@@ -31,7 +31,7 @@ class ExampleModel:
     """One python-backend model: which of `triton/models`, with which parameters."""
 
     kind: str
-    """``sleeping`` or ``computing``."""
+    """``sleeping``, ``computing`` or ``profiled``."""
     parameters: Mapping[str, object] = field(default_factory=dict)
     weights_bytes: int = 4 << 20
     max_batch_size: int = 8
@@ -60,16 +60,17 @@ def write_example(folder: Path, models: Mapping[str, ExampleModel] = EXAMPLE) ->
         raise InputError(Problem("is there already, and not empty", file=str(folder), hint="name a new folder"))
     rng = np.random.default_rng(SEED)
     for name, model in models.items():
-        _write_model(folder / name, model, rng)
+        values = rng.standard_normal(model.weights_bytes // 4) / model.weights_bytes ** 0.25
+        write_model(folder / name, model, values.astype(np.float32).tobytes())
     return folder
 
 
-def _write_model(folder: Path, model: ExampleModel, rng: np.random.Generator) -> None:
+def write_model(folder: Path, model: ExampleModel, weights: bytes) -> None:
+    """Writes one model's folder, which must be new."""
     version = folder / "1"
     version.mkdir(parents=True)
     shutil.copy(Path(__file__).parent / "models" / f"{model.kind}.py", version / "model.py")
-    values = rng.standard_normal(model.weights_bytes // 4) / model.weights_bytes ** 0.25
-    (version / "weights.bin").write_bytes(values.astype(np.float32).tobytes())
+    (version / "weights.bin").write_bytes(weights)
     parameters = "".join(f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}\n'
                          for key, value in model.parameters.items())
     (folder / "config.pbtxt").write_text(CONFIG.format(
