@@ -14,7 +14,7 @@ from typing import Any
 
 from mmesim.core import actions as act
 from mmesim.core.policy import Policies
-from mmesim.errors import InputError, Problem
+from mmesim.errors import InputError, Problem, alternatives
 from mmesim.journal.entries import Arrived, Departed, Entry, Lost, Refused, Sent, Step
 from mmesim.journal.read import JournalReader
 from mmesim.journal.text import DECISIONS, Lines
@@ -28,6 +28,9 @@ from mmesim.yamldoc import Document, validate
 CONTEXT = 6
 """Lines shown before a difference."""
 EVICTED = "evicted for "
+POLICIES = tuple(f"endpoint.{kind}" for kind in ("routing", "placement", "eviction", "prewarm", "admission",
+                                                 "autoscaling"))
+"""What may be another one in a replay."""
 _DERIVED = tuple(f'"event":{{"{kind.__name__}"' for kind in DERIVED)
 
 
@@ -82,11 +85,14 @@ def setup_of(journal: JournalReader, overrides: Sequence[str] = ()) -> Setup:
 
 def with_overrides(setup: Setup, overrides: Sequence[str]) -> Setup:
     """The same endpoint with other policies. Raises InputError for settings that are none, or are no policies."""
+    wrong = [Problem("is no policy of an endpoint", file=f"--set {text}", hint=alternatives(text, POLICIES))
+             for text in overrides if not text.startswith(POLICIES)]
+    if wrong:
+        raise InputError(wrong)
     plain = setup.settings.model_dump(mode="json", by_alias=True)
-    document = apply_overrides(Document("--set", {"endpoint": plain}, {}), overrides)
-    inner = Document("--set", document.data["endpoint"],
-                     {path.removeprefix("endpoint."): place for path, place in document.places.items()})
-    return replace(setup, settings=validate(Endpoint, inner))
+    changed = apply_overrides(Document({"endpoint": plain}, "--set"), overrides)
+    places = {path.removeprefix("endpoint."): place for path, place in changed.places.items()}
+    return replace(setup, settings=validate(Endpoint, Document(changed.data["endpoint"], "--set", places)))
 
 
 class Replay:
