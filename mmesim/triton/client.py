@@ -121,17 +121,7 @@ class TritonClient:
 
     def request(self, model: str, batch_size: int, shapes: Mapping[str, Sequence[int]]) -> Request:
         """A request of `batch_size` items; `shapes` fills in the dimensions that the model leaves open."""
-        config = self.config(model)
-        batch = [batch_size] if int(config.get("max_batch_size", 0)) else []
-        rng, header, raw = np.random.default_rng(0), [], []
-        for entry in config["input"]:
-            shape = batch + _shape(model, entry, shapes)
-            data = _data(entry["data_type"], shape, rng)
-            raw.append(data)
-            header.append({"name": entry["name"], "shape": shape, "datatype": _protocol_type(entry["data_type"]),
-                           "parameters": {"binary_data_size": len(data)}})
-        text = json.dumps({"inputs": header, "parameters": {"binary_data_output": True}}).encode()
-        return Request(f"/v2/models/{model}/infer", b"".join([text, *raw]), len(text))
+        return request_for(self.config(model), model, batch_size, shapes)
 
     def infer(self, request: Request) -> float:
         """Sends a request, and returns the seconds until the answer was read. Raises TritonError."""
@@ -139,6 +129,23 @@ class TritonClient:
         self.call("POST", request.path, request.body, {"Inference-Header-Content-Length": str(request.json_bytes),
                                                        "Content-Type": "application/octet-stream"})
         return time.perf_counter() - started_s
+
+
+def request_for(config: Mapping[str, Any], model: str, batch_size: int, shapes: Mapping[str, Sequence[int]]) -> Request:
+    """A request of `batch_size` items for a model of this configuration, see :meth:`TritonClient.request`.
+
+    Raises TritonError when a dimension stays open.
+    """
+    batch = [batch_size] if int(config.get("max_batch_size", 0)) else []
+    rng, header, raw = np.random.default_rng(0), [], []
+    for entry in config["input"]:
+        shape = batch + _shape(model, entry, shapes)
+        data = _data(entry["data_type"], shape, rng)
+        raw.append(data)
+        header.append({"name": entry["name"], "shape": shape, "datatype": _protocol_type(entry["data_type"]),
+                       "parameters": {"binary_data_size": len(data)}})
+    text = json.dumps({"inputs": header, "parameters": {"binary_data_output": True}}).encode()
+    return Request(f"/v2/models/{model}/infer", b"".join([text, *raw]), len(text))
 
 
 def load_over_grpc(address: str, model: str) -> float:
