@@ -112,6 +112,13 @@ def feasible(order: Ints, start: Ints, end: Ints, size: Ints, slots: int, capaci
     return taken
 
 
+@njit(cache=True)
+def _tables(begins: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """(value, memory) of two states at each request and behind the last one, with room for any model's."""
+    n = np.diff(begins).max() + 1
+    return np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+
+
 @njit(cache=True, error_model="numpy")
 def prompt_misses(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, load_s: Floats, share: Floats,
                   price: float) -> tuple[float, float]:
@@ -121,9 +128,7 @@ def prompt_misses(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, load_s
     what the model takes of all memory in a unit of it, below 0 where it fits nowhere. ``absent[i]`` is the best before
     request i when no copy is there or on its way, ``present[i]`` the best when request i finds a READY one.
     """
-    longest = np.diff(begins).max()
-    absent, absent_use = np.empty(longest + 1), np.empty(longest + 1)
-    present, present_use = np.empty(longest + 1), np.empty(longest + 1)
+    absent, absent_use, present, present_use = _tables(begins)
     total, use = 0.0, 0.0
     for m in range(len(begins) - 1):
         base, n, measured = begins[m], begins[m + 1] - begins[m], counts[m]
@@ -166,8 +171,7 @@ def late_misses(begins: Ints, counts: Ints, t_s: Floats, since_s: float, load_s:
     ``missed[i]``: the best with request i missed, its cold start waiting; ``hit[i]``: the best with a READY copy at
     request i, kept since the one before, or loaded just in time by a cold start of a request `load_s` or more before.
     """
-    longest = np.diff(begins).max()
-    missed, missed_use, hit, hit_use = np.empty(longest), np.empty(longest), np.empty(longest), np.empty(longest)
+    missed, missed_use, hit, hit_use = _tables(begins)
     total, use = 0.0, 0.0
     for m in range(len(begins) - 1):
         base, n, measured, before = begins[m], begins[m + 1] - begins[m], counts[m], 0
@@ -206,9 +210,7 @@ def load_cost(begins: Ints, counts: Ints, t_s: Floats, clock: Floats, taken: Flo
     it begins at request i. ``absent[i]``: the best before request i if that needs a load; ``present[i]``: if it finds
     a copy.
     """
-    longest = np.diff(begins).max()
-    absent, absent_use = np.empty(longest + 1), np.empty(longest + 1)
-    present, present_use = np.empty(longest + 1), np.empty(longest + 1)
+    absent, absent_use, present, present_use = _tables(begins)
     total, use = 0.0, 0.0
     for m in range(len(begins) - 1):
         base, n, measured = begins[m], begins[m + 1] - begins[m], counts[m]
