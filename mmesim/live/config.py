@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, model_validator
 
 from mmesim.core.types import InstanceSpec, ModelSpec
-from mmesim.errors import InputError, Problem
-from mmesim.live.gateway.settings import GatewaySettings, ListenSettings
+from mmesim.errors import InputError
+from mmesim.live.gateway.management import ManagementSettings
+from mmesim.live.gateway.settings import GatewaySettings
 from mmesim.live.ports import Archive
 from mmesim.live.provision.settings import LocalSettings
 from mmesim.live.servers.settings import RunningServer, ServerSettings
@@ -114,7 +115,7 @@ class LiveConfig(Settings):
     """What is expected of models."""
     gateway: GatewaySettings = GatewaySettings()
     """Where requests come in."""
-    management: ListenSettings = ListenSettings(port=8081)
+    management: ManagementSettings = ManagementSettings()
     """Where models are listed, added and taken away, and metrics are read."""
     reconcile: Duration = 30.0
     """How often belief and reality are compared; 0: at start and after losses only."""

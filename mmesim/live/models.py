@@ -40,6 +40,8 @@ class Models:
         """What the store holds now."""
         self.names: list[str] = []
         self.numbers: dict[str, int] = {}
+        self.hidden: set[str] = set()
+        """May not be invoked, although they are in the store."""
         self.errors: dict[int, str] = {}
         """Why the last attempt to bring a model up has failed."""
         self._expect = expect
@@ -59,6 +61,7 @@ class Models:
     def take_in(self, archives: Mapping[str, Archive]) -> Change:
         """The store's list as of now. Models with a number that are new to it, or gone, become events."""
         change = Change([], [], [])
+        archives = {name: archive for name, archive in archives.items() if name not in self.hidden}
         for name, archive in sorted(archives.items()):
             before = self.archives.get(name)
             if before is None:
