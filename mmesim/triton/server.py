@@ -49,6 +49,14 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
+def server_command(program: Path, repository: Path, ports: Ports, arguments: Sequence[str] = ()) -> list[str]:
+    """How a server is started that listens on the loopback only and loads nothing by itself."""
+    return [str(program), f"--model-repository={repository}", "--model-control-mode=explicit", "--exit-timeout-secs=5",
+            f"--http-address={LOCAL}", f"--grpc-address={LOCAL}", f"--metrics-address={LOCAL}",
+            f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}",
+            "--allow-sagemaker=false", "--allow-vertex-ai=false", *arguments]
+
+
 @contextmanager
 def running_server(program: Path, repository: Path, *, mark: str, log: Path, arguments: Sequence[str] = (),
                    env: Mapping[str, str] | None = None) -> Iterator[TritonServer]:
@@ -57,10 +65,7 @@ def running_server(program: Path, repository: Path, *, mark: str, log: Path, arg
     Raises InputError with the end of its log when it does not become ready.
     """
     ports = Ports(*free_ports(3))
-    command = [program, f"--model-repository={repository}", "--model-control-mode=explicit", "--exit-timeout-secs=5",
-               f"--http-address={LOCAL}", f"--grpc-address={LOCAL}", f"--metrics-address={LOCAL}",
-               f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}",
-               "--allow-sagemaker=false", "--allow-vertex-ai=false", *arguments]
+    command = server_command(program, repository, ports, arguments)
     with started(command, mark, log, env) as process:
         server = TritonServer(f"http://{LOCAL}:{ports.http}", f"{LOCAL}:{ports.grpc}",
                               f"http://{LOCAL}:{ports.metrics}/metrics", process.pid)

@@ -1,0 +1,6 @@
+"""Who starts and stops servers: processes of this machine, or nobody, because they run already."""
+
+from mmesim.live.provision.fixed import FixedServers
+from mmesim.live.provision.local import LocalProvisioner
+
+__all__ = ["FixedServers", "LocalProvisioner"]
