@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
+from typing import Any
 
-from mmesim.core.types import Failure, Tier
+from mmesim.core.types import NONE, Failure, Tier
+from mmesim.live.gateway import Gateway, GatewaySettings, serve
 from mmesim.live.ports import MAX_ATTEMPTS, Address, Server, Ticket
 
 
@@ -62,6 +65,8 @@ class StubEndpoint:
             ticket.held, ticket.tier = True, Tier.S3
         if attempt > min(MAX_ATTEMPTS, len(self.servers)):
             ticket.failure = Failure.INSTANCE_LOST
+        if ticket.failure:
+            ticket.instance = NONE
         return ticket
 
     async def wait(self, ticket: Ticket) -> None:
@@ -91,3 +96,47 @@ async def until(true: Callable[[], object], timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not true():
             await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def gateway(endpoint: StubEndpoint, **settings: Any) -> AsyncIterator[Gateway]:
+    """A gateway on free ports; at the end every ticket must have been ended."""
+    running = await serve(endpoint, GatewaySettings(port=0, **settings))
+    try:
+        yield running
+    finally:
+        await running.drain(1.0)
+    assert not endpoint.open, "requests that were never ended"
+
+
+class RawServer:
+    """An HTTP server that does what `answer` says with each request; what a real one does only on its worst days."""
+
+    def __init__(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self._answer = answer
+
+    async def __aenter__(self) -> StubServer:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return StubServer(Address(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}", ""))
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await read_request(reader)
+                await self._answer(reader, writer)
+        writer.close()
+
+
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head and body of a request or an answer with a Content-Length."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    return head, await reader.readexactly(length)
+
+
+async def well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers at once."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")

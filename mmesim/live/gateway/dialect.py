@@ -14,14 +14,15 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import LooseHeaders
 
 from mmesim.live.gateway.invocation import Outcome
 from mmesim.live.gateway.settings import GatewaySettings
 from mmesim.live.gateway.upstream import Answer
 
 NAME = re.compile(r"\w[\w.+=@,~-]{0,1023}", re.ASCII)
-OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"host",
-                               b"transfer-encoding", b"content-length", b"expect"))
+OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade",
+                               b"host", b"transfer-encoding", b"content-length", b"expect"))
 OF_THE_GATEWAY = frozenset((b"authorization", b"x-mmesim-token"))
 _NOT_FORWARDED = OF_THE_CONNECTION | OF_THE_GATEWAY
 _NOT_RETURNED = frozenset(name.decode() for name in OF_THE_CONNECTION)
@@ -100,7 +101,7 @@ def returned(answer: Answer) -> list[tuple[str, str]]:
     return [(name, value) for name, value in answer.headers if name.lower() not in _NOT_RETURNED]
 
 
-async def respond(request: web.BaseRequest, status: int, headers: web.LooseHeaders, body: Sequence[bytes],
+async def respond(request: web.BaseRequest, status: int, headers: LooseHeaders, body: Sequence[bytes]
                   ) -> web.StreamResponse:
     """An answer whose pieces are written as they are."""
     if len(body) <= 1:

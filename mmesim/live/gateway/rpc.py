@@ -4,7 +4,8 @@ only the model's name is read, which is field 1 of every request that has one.""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -15,21 +16,26 @@ from mmesim.core.types import Failure
 from mmesim.live.gateway.dialect import Refused, checked_name
 from mmesim.live.gateway.invocation import Outcome, invoke
 from mmesim.live.gateway.kserve import EXTENSIONS
-from mmesim.live.gateway.settings import GatewaySettings, is_token
+from mmesim.live.gateway.settings import GatewaySettings, has_token
 from mmesim.live.ports import Endpoint, Server, ServerDown, Ticket
 
 SERVICE = "inference.GRPCInferenceService"
 INFER = "ModelInfer"
 LOOKS = ("ModelMetadata", "ModelConfig", "ModelStatistics")
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+CHANNEL = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+           ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
+           ("grpc.max_reconnect_backoff_ms", 500)]
+"""Any size; a server that returns at its address is found soon (gRPC's own pauses grow to two minutes)."""
+OF_TRITON = "[request id: "
+"""How an error of the model begins, a full queue for one; a lost connection is UNAVAILABLE too."""
 HEADERS_BYTES = 1 << 14
 """Room in a message for what is not the body."""
 CODES = {Failure.MODEL_NOT_READY: grpc.StatusCode.UNAVAILABLE, Failure.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
          Failure.THROTTLED: grpc.StatusCode.RESOURCE_EXHAUSTED, Failure.QUEUE_FULL: grpc.StatusCode.UNAVAILABLE,
          Failure.LOAD_FAILED: grpc.StatusCode.INTERNAL, Failure.NO_SUCH_MODEL: grpc.StatusCode.NOT_FOUND,
          Failure.INSTANCE_LOST: grpc.StatusCode.UNAVAILABLE}
-Context = grpc.aio.ServicerContext
-Method = Callable[[bytes, Context], Awaitable[bytes]]
+Context: TypeAlias = grpc.aio.ServicerContext
+Method: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
 
 
 class _Answered(Exception):
@@ -78,7 +84,7 @@ class RpcService(grpc.GenericRpcHandler):
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
         if service != SERVICE:
             return None
-        if self._token and not _has_token(handler_call_details.invocation_metadata, self._token):
+        if not has_token(dict(handler_call_details.invocation_metadata), self._token):
             return grpc.unary_unary_rpc_method_handler(_refuse)
         if method == INFER or method in LOOKS:
             return grpc.unary_unary_rpc_method_handler(self._passed_on(method))
@@ -160,22 +166,16 @@ class RpcService(grpc.GenericRpcHandler):
 
     def _channel(self, address: str) -> grpc.aio.Channel:
         if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address, options=UNLIMITED)
+            self._channels[address] = grpc.aio.insecure_channel(address, options=CHANNEL)
         return self._channels[address]
 
 
 def _meaning(error: grpc.aio.AioRpcError, address: str) -> Exception:
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return TimeoutError(f"{address} has not answered in time")
-    print("XXX", error.code(), error.details(), error.initial_metadata(), error.trailing_metadata(), error.debug_error_string())
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
+    if error.code() is grpc.StatusCode.UNAVAILABLE and not (error.details() or "").startswith(OF_TRITON):
         return ServerDown(f"{address}: {error.details()}")
     return _Answered(error)
-
-
-def _has_token(metadata: Sequence[tuple[str, str]], token: str) -> bool:
-    given = dict(metadata)
-    return is_token(given.get("x-mmesim-token") or given.get("authorization", "").removeprefix("Bearer "), token)
 
 
 async def _name(request: bytes, context: Context) -> str:

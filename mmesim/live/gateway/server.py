@@ -14,11 +14,11 @@ from aiohttp import web
 import mmesim
 from mmesim.live.gateway.connections import Listener
 from mmesim.live.gateway.dialect import Body, Dialect, Refused, head, read_body
-from mmesim.live.gateway.invocation import Outcome, Send, invoke
+from mmesim.live.gateway.invocation import Outcome, invoke
 from mmesim.live.gateway.kserve import EXTENSIONS, KServe, ModelPath, json_response, model_path
 from mmesim.live.gateway.rpc import RpcService
 from mmesim.live.gateway.sagemaker import SageMaker, target, to_triton
-from mmesim.live.gateway.settings import GatewaySettings, is_token
+from mmesim.live.gateway.settings import GatewaySettings, has_token
 from mmesim.live.gateway.upstream import Answer, Upstream
 from mmesim.live.ports import Endpoint, Server, ServerDown, Ticket
 
@@ -62,9 +62,9 @@ class Gateway:
     async def start(self) -> None:
         """Listens. Raises InputError for an unfit token or certificate, OSError for a port that is taken."""
         settings, tls = self.settings, self.settings.tls()
-        patience = {"ssl_handshake_timeout": settings.header_timeout} if tls else {}
         self._server = await asyncio.get_running_loop().create_server(
-            self._listener, settings.host, settings.port, ssl=tls, backlog=1024, **patience)
+            self._listener, settings.host, settings.port, ssl=tls, backlog=1024,
+            ssl_handshake_timeout=settings.header_timeout if tls else None)
         if settings.grpc_port is not None:
             self._rpc = RpcService(self.endpoint, settings, self._token)
             await self._rpc.start()
@@ -127,11 +127,8 @@ class Gateway:
         return None
 
     def _check(self, request: web.BaseRequest) -> None:
-        if self._token:
-            given = request.headers.get("X-Mmesim-Token") or \
-                request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not is_token(given, self._token):
-                raise Refused(HTTPStatus.FORBIDDEN, "the token is missing or wrong")
+        if not has_token(request.headers, self._token):
+            raise Refused(HTTPStatus.FORBIDDEN, "the token is missing or wrong")
         if self.draining:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is being shut down")
 
@@ -173,14 +170,15 @@ class Gateway:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         return web.Response(status=answer.status, headers=answer.headers, body=b"".join(answer.body))
 
-    def _ask(self, asked: ModelPath, request_head: bytes, body: Body) -> "asyncio.Future[Outcome[Answer]]":
+    async def _ask(self, asked: ModelPath, request_head: bytes, body: Body) -> Outcome[Answer]:
+        """Asks wherever the model is loaded."""
         async def send(ticket: Ticket, server: Server, left_s: float) -> Answer:
             answer = await self._upstream.ask(server.address.http, request_head, body.pieces, left_s, ticket)
             if answer.status >= HTTPStatus.BAD_REQUEST and not asked.version and _is_unknown(answer, asked.model):
                 raise ServerDown(f"{server.name} no longer has {asked.model}: it was restarted")
             return answer
 
-        return invoke(self.endpoint, asked.model, send)
+        return await invoke(self.endpoint, asked.model, send)
 
 
 def _is_unknown(answer: Answer, model: str) -> bool:

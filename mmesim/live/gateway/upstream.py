@@ -44,7 +44,8 @@ class _Connection(asyncio.Protocol):
     async def ask(self, head: bytes, body: Sequence[bytes], timeout_s: float) -> Answer:
         """Sends and waits. However it ends but by an answer, the connection is closed and not used again."""
         loop = asyncio.get_running_loop()
-        waiter = self._waiter = loop.create_future()
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        self._waiter = waiter
         timer = loop.call_later(timeout_s, self._fail, TimeoutError())
         self.transport.writelines((head, *body))
         try:
