@@ -132,6 +132,8 @@ class Tree:
 def _unwanted(member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
         return f"is a link; {DEREFERENCE}"
+    if member.size < 0:
+        return "has a negative size"
     plain = member.isdir() or (member.isreg() and not member.issparse())
     return "" if plain else "is neither a plain file nor a folder"
 
