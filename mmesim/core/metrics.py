@@ -1,9 +1,12 @@
-"""Published metrics, as autoscaling policies see them: the last periods, nothing newer."""
+"""Published metrics, as autoscaling policies see them: the last periods, nothing newer; and how a period's samples
+become published values, ``Name.Statistic``."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from mmesim.core.types import Failure
 
 _OF_SAMPLES = ("Average", "Sum", "Minimum", "Maximum", "SampleCount")
 _OF_REQUESTS = ("Average", "Sum", "SampleCount")
@@ -18,8 +21,37 @@ PUBLISHED = {
                     _OF_SAMPLES),
     "ModelLatency": (*_OF_REQUESTS, *PERCENTILES)}
 """CloudWatch names a policy can ask for, and the statistics of each."""
+Values = dict[str, float]
+NS_PER_US = 1000
 HISTORY_PERIODS = 1440
 """Periods kept: a day of one-minute datapoints."""
+
+
+def statistics(name: str, samples: Iterable[float]) -> Values:
+    """Average, Sum, Minimum, Maximum and SampleCount of a metric; nothing without samples."""
+    values = list(samples)
+    if not values:
+        return {}
+    total = float(sum(values))
+    return {f"{name}.Average": total / len(values), f"{name}.Sum": total, f"{name}.Minimum": float(min(values)),
+            f"{name}.Maximum": float(max(values)), f"{name}.SampleCount": float(len(values))}
+
+
+def mean_of(name: str, total: float, count: int) -> Values:
+    """Average, Sum and SampleCount of a metric whose samples are only known as a sum; nothing without samples."""
+    if not count:
+        return {}
+    return {f"{name}.Average": total / count, f"{name}.Sum": float(total), f"{name}.SampleCount": float(count)}
+
+
+def error_counts(failures: Sequence[int], invocations: int) -> Values:
+    """The error metrics of a period; `failures`: how many ended so, by `Failure`."""
+    def count(matches: Callable[[int], bool]) -> int:
+        return sum(failures[kind] for kind in Failure if kind and matches(kind.http_status))
+
+    return {**mean_of("Invocation4XXErrors", count(lambda status: 400 <= status < 500), invocations),
+            **mean_of("Invocation5XXErrors", count(lambda status: status >= 500), invocations),
+            **mean_of("InvocationModelErrors", count(lambda status: status == 424), invocations)}
 
 
 class MetricsHistory:

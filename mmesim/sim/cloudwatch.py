@@ -21,14 +21,14 @@ Keys are ``Name.Statistic``; a metric without data in a period is absent. Defini
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.core.events import MetricsPublished
-from mmesim.core.metrics import PERCENTILES
-from mmesim.core.types import Failure, Tier
+from mmesim.core.metrics import NS_PER_US, PERCENTILES, Values, error_counts, mean_of, statistics
+from mmesim.core.types import Tier
 from mmesim.dataplane.counters import ENDPOINT_COUNTERS, INSTANCE_COUNTERS, SKETCH_BUCKETS, Counters, Reason
 from mmesim.results.sketch import quantiles_ns
 from mmesim.results.types import Gauges
@@ -37,25 +37,6 @@ from mmesim.sim.instance import Instance
 from mmesim.units import ns
 
 CONTAINER = (Reason.FRONTEND, Reason.HOST_CPU, Reason.QUEUE, Reason.BATCH_WAIT, Reason.COMPUTE, Reason.CONTENTION)
-NS_PER_US = 1000
-Values = dict[str, float]
-
-
-def statistics(name: str, samples: Iterable[float]) -> Values:
-    """Average, Sum, Minimum, Maximum and SampleCount of a metric; nothing without samples."""
-    values = list(samples)
-    if not values:
-        return {}
-    total = float(sum(values))
-    return {f"{name}.Average": total / len(values), f"{name}.Sum": total, f"{name}.Minimum": float(min(values)),
-            f"{name}.Maximum": float(max(values)), f"{name}.SampleCount": float(len(values))}
-
-
-def mean_of(name: str, total: float, count: int) -> Values:
-    """Average, Sum and SampleCount of a metric whose samples are only known as a sum; nothing without samples."""
-    if not count:
-        return {}
-    return {f"{name}.Average": total / count, f"{name}.Sum": float(total), f"{name}.SampleCount": float(count)}
 
 
 class CloudWatch:
@@ -118,7 +99,7 @@ class CloudWatch:
         if self._served_ns:
             values["InvocationsPerInstance.Sum"] = self._per_instance
             values["ConcurrentRequestsPerModel.Average"] = self._concurrent_ns / self._served_ns
-        values.update(self._error_values(done["failures"], int(done["invocations"])))
+        values.update(error_counts(done["failures"].tolist(), int(done["invocations"])))
         completions = int(done["completions"])
         container_ns = int(done["reasons_ns"][list(CONTAINER)].sum())
         values.update(mean_of("ModelLatency", container_ns / NS_PER_US, completions))
@@ -133,15 +114,6 @@ class CloudWatch:
         found = zip(PERCENTILES, quantiles_ns(self._sketch, tuple(PERCENTILES.values())), strict=True)
         return {f"ModelLatency.{name}": max(0.0, (latency_ns - overhead_ns) / NS_PER_US)
                 for name, latency_ns in found if latency_ns is not None}
-
-    @staticmethod
-    def _error_values(failures: NDArray[np.int64], invocations: int) -> Values:
-        def count(matches: Callable[[int], bool]) -> int:
-            return sum(int(failures[kind]) for kind in Failure if kind and matches(kind.http_status))
-
-        return {**mean_of("Invocation4XXErrors", count(lambda status: 400 <= status < 500), invocations),
-                **mean_of("Invocation5XXErrors", count(lambda status: status >= 500), invocations),
-                **mean_of("InvocationModelErrors", count(lambda status: status == 424), invocations)}
 
     def _instance_values(self, end_ns: int, gauges: Gauges, instances: list[Instance]) -> Values:
         kind, slots = self._kind, [instance.slot for instance in instances]
