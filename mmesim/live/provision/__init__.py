@@ -1,6 +1,6 @@
 """Who starts and stops servers: processes of this machine, or nobody, because they run already."""
 
-from mmesim.live.provision.fixed import FixedServers
+from mmesim.live.provision.fixed import FixedProvisioner
 from mmesim.live.provision.local import LocalProvisioner
 
-__all__ = ["FixedServers", "LocalProvisioner"]
+__all__ = ["FixedProvisioner", "LocalProvisioner"]

@@ -11,7 +11,7 @@ from mmesim.live.servers.scrape import Whole
 from mmesim.live.servers.settings import RunningServer, ServerSettings
 
 
-class FixedServers:
+class FixedProvisioner:
     """A `Provisioner` whose slots are the servers of a list."""
 
     def __init__(self, servers: Sequence[RunningServer], settings: ServerSettings, whole: Whole = MACHINE) -> None:

@@ -1,9 +1,9 @@
 """Triton servers that are started on this machine, each with a folder, ports and shared memory of its own.
 
 None outlives this program: each process carries a mark (`mmesim.triton.processes`) with the root folder and its slot in
-it, gets a SIGTERM when we die (setpriv), and a small guard ends whatever is left, frozen servers and the stubs of killed
-ones too: a stub whose server was killed goes on for ever by itself. What an earlier run has left all the same, since the
-machine lost power to the guard as well, is ended when the same root is used again. A root has one user at a time.
+it, gets a SIGTERM when we die (setpriv), and a small guard ends whatever is left, frozen servers and the stubs of
+killed ones too: a stub whose server was killed goes on by itself. What was left all the same, because somebody killed
+the guard as well, is ended when the same root is used again. A root has one user at a time.
 
 Layout: ``ROOT/server-SLOT/models``, the model repository, and ``ROOT/server-SLOT/tritonserver.log``.
 """
@@ -48,7 +48,7 @@ class Started:
 class LocalProvisioner:
     """A `Provisioner` that starts tritonserver. Raises InputError when there is none, or the root is in use."""
 
-    def __init__(self, local: LocalSettings, settings: ServerSettings, root: Path, whole: Whole = MACHINE) -> None:
+    def __init__(self, root: Path, local: LocalSettings, settings: ServerSettings, whole: Whole = MACHINE) -> None:
         self._local = local
         self._settings = settings
         self._root = root.absolute()
