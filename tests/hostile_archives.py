@@ -90,7 +90,8 @@ def _links() -> Iterable[Hostile]:
     yield Hostile("symlink: written through", packed(*through), "is a link")
     over = [file("1/x", kind=tarfile.SYMTYPE, link="../../escaped"), file("1/x")]
     yield Hostile("symlink: overwritten", packed(*over), "is a link")
-    chain = [file("a", kind=tarfile.SYMTYPE, link="."), file("a/b", kind=tarfile.SYMTYPE, link=".."), file("a/b/escaped")]
+    chain = [file("a", kind=tarfile.SYMTYPE, link="."), file("a/b", kind=tarfile.SYMTYPE, link=".."),
+             file("a/b/escaped")]
     yield Hostile("symlink: chain", packed(*chain), "is a link")
 
 

@@ -44,8 +44,9 @@ class S3Server:
     def empty(self) -> None:
         client = self.client()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-            for one in page.get("Contents", ()):
-                client.delete_object(Bucket=BUCKET, Key=one["Key"])
+            keys = [{"Key": one["Key"]} for one in page.get("Contents", ())]
+            if keys:
+                client.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
 
 
 @contextmanager

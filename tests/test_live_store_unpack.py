@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hostile_archives import CONFIG, GOOD, Hostile, file, hostile, packed, tar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmesim.live.ports import Archive, Fetched, FetchFailed
+from mmesim.live.ports import Fetched, FetchFailed
 from mmesim.live.store import StoreSettings, UnpackSettings, open_store
 from mmesim.live.store.layout import renamed
 from mmesim.live.store.source import unpacked_bytes
-from tests.hostile_archives import CONFIG, GOOD, Hostile, file, hostile, packed, tar
 
 LIMIT_BYTES = 8 << 20
 UNPACK = UnpackSettings(max_members=200)
@@ -68,6 +68,8 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(one: Hostile, tmp_path:
     with pytest.raises(FetchFailed, match=one.reason):
         fetch(tmp_path, one.content)
     assert _but_source(tmp_path) == before
+    assert not Path("/escaped").exists()
+    assert not (tmp_path.parent / "escaped").exists()
 
 
 def test_a_good_archive_comes_whole(tmp_path: Path) -> None:
@@ -79,11 +81,12 @@ def test_a_good_archive_comes_whole(tmp_path: Path) -> None:
     assert fetched.extract_ns > 0
 
 
-@pytest.mark.parametrize("top", ["", "./", "top/", "2024/", "./top/"])
-@pytest.mark.parametrize("files", [GOOD, {"1/model.onnx": b"onnx"}], ids=["config", "version"])
+ONLY_VERSION = {"1/model.onnx": b"onnx"}
+
+
+@pytest.mark.parametrize(("top", "files"), [("2024/", GOOD), *(
+    (top, files) for top in ("", "./", "top/", "./top/") for files in (GOOD, ONLY_VERSION))])
 def test_the_model_is_at_the_root_or_in_the_only_folder(top: str, files: Mapping[str, bytes], tmp_path: Path) -> None:
-    if top == "2024/" and "config.pbtxt" not in files:
-        pytest.skip("a folder 2024 without a configuration is a version")
     fetch(tmp_path, packed(files={f"{top}{name}": content for name, content in files.items()}))
     assert files.keys() <= snapshot(tmp_path / "repository" / "m").keys()
 
@@ -95,7 +98,8 @@ def test_what_a_mac_adds_does_not_hide_the_model(tmp_path: Path) -> None:
 
 def test_modes_and_owners_are_not_taken_over(tmp_path: Path) -> None:
     fetch(tmp_path, packed(file("1/run", mode=0o6777), file("1/secret", mode=0o000), file("1/open", mode=0o666)))
-    modes = {name: stat.S_IMODE((tmp_path / "repository/m/1" / name).stat().st_mode) for name in ("run", "secret", "open")}
+    folder = tmp_path / "repository/m/1"
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in ("run", "secret", "open")}
     umask = os.umask(0)
     os.umask(umask)
     assert modes == {"run": 0o755 & ~umask, "secret": 0o644 & ~umask, "open": 0o644 & ~umask}
@@ -137,7 +141,7 @@ def test_a_full_disk_is_told_before_it_is_full(tmp_path: Path) -> None:
 BASE = packed(file("1/weights", bytes(range(256)) * 40))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(flips=st.lists(st.tuples(st.integers(0, len(BASE) - 1), st.integers(1, 255)), max_size=4),
        cut=st.one_of(st.none(), st.integers(0, len(BASE) - 1)))
 def test_a_damaged_gzip_is_refused_or_whole(tmp_path_factory: pytest.TempPathFactory,
@@ -151,7 +155,7 @@ def test_a_damaged_gzip_is_refused_or_whole(tmp_path_factory: pytest.TempPathFac
 PLAIN = tar([file(*one) for one in GOOD.items()] + [file("1/weights", bytes(range(256)) * 4, pax={"comment": "c"})])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(flips=st.lists(st.tuples(st.integers(0, len(PLAIN) - 1), st.integers(1, 255)), max_size=4),
        cut=st.one_of(st.none(), st.integers(0, len(PLAIN) - 1)), mend=st.booleans())
 def test_a_damaged_tar_is_refused_or_whole(tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]],
@@ -196,7 +200,7 @@ def _refused_or_whole(world: Path, content: bytes, *, expect_equal: bool) -> Non
     ('input [{ name: "x" }]\nname: "a" "b"\nbackend: "c"', 'input [{ name: "x" }]\nname: "m"\nbackend: "c"'),
     ('# name: "a"\nbackend: "name: \\"x\\""', '# name: "a"\nbackend: "name: \\"x\\""'),
     ('name : # why\n "a{" # name: "b"\ninput { name: "i" }', 'name : # why\n "m" # name: "b"\ninput { name: "i" }'),
-    ('parameters <key: "k" value <string_value: "v">> name: "a"', 'parameters <key: "k" value <string_value: "v">> name: "m"'),
+    ('input <name: "i" dims: [1]> name: "a"', 'input <name: "i" dims: [1]> name: "m"'),
     ("max_batch_size: 8", "max_batch_size: 8"),
     ('rename: "x"', 'rename: "x"')])
 def test_only_the_name_at_the_top_is_changed(config: str, expected: str) -> None:

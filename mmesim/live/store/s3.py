@@ -167,9 +167,10 @@ class _Part:
         until_s = time.monotonic() + self.source.settings.part_timeout
         answer = self.source._get(self.archive, self.first, self.left)
         with closing(answer["Body"]) as body:
+            read = _reader(body)
             while self.left:
                 self.job.check()
-                chunk = body.read(min(READ_BYTES, self.left))
+                chunk = read(min(READ_BYTES, self.left))
                 if not chunk:
                     raise Passing("the answer was cut off")
                 if time.monotonic() > until_s:
@@ -185,6 +186,13 @@ class _Part:
             self.first += count
             self.left -= count
         self.job.got(len(chunk))
+
+
+def _reader(body: Any) -> Callable[[int], bytes]:
+    """Reads what is there, at most so much. The body's own `read` waits for all of it, which a trickle can draw out
+    for hours; below it, urllib3 has `read1` from 2.1 on."""
+    read: Callable[[int], bytes] = getattr(getattr(body, "_raw_stream", body), "read1", body.read)
+    return read
 
 
 class Passing(Exception):
