@@ -12,7 +12,7 @@ from typing import Any
 from mmesim.core.types import EndpointSpec, InstanceSpec, ModelSpec
 from mmesim.live.clock import Clock
 from mmesim.live.models import Models
-from mmesim.live.ports import Address, Archive, FetchFailed, Fetched, LoadRefused, Server, ServerDown, Taken
+from mmesim.live.ports import Address, Archive, Fetched, FetchFailed, LoadRefused, Server, ServerDown, Taken
 from mmesim.live.runtime import Periods, Runtime
 from mmesim.live.setup import Setup
 from mmesim.scenario.endpoint import Endpoint
@@ -121,6 +121,21 @@ class FakeProvisioner:
         pass
 
 
+class Polling:
+    """Looks every 10 ms; two failures in a row are a loss."""
+
+    async def until_down(self, server: Server) -> str:
+        failed = 0
+        while failed < 2:
+            await asyncio.sleep(0.01)
+            failed = 0 if await server.is_ready() else failed + 1
+        return "failed 2 health checks"
+
+    async def until_up(self, server: Server) -> None:
+        while not await server.is_ready():
+            await asyncio.sleep(0.01)
+
+
 class Written:
     """A sink that keeps everything; what nobody asks for is not looked at."""
 
@@ -159,5 +174,5 @@ def world(names: list[str], *, room: int = 2, instances: int = 1, store: FakeSto
     spec = EndpointSpec(InstanceSpec(0, room * SIZE, 1 << 20), max_instances=instances)
     setup = Setup("fake", 1, spec, endpoint, Path(), tuple(models.specs), instances)
     runtime = Runtime(setup, models, store, provisioner, NoMeter(), written, Clock(),  # type: ignore[arg-type]
-                      periods or Periods(0, 0, 0, 0.01, 2))
+                      periods or Periods(0, 0, 0), Polling())
     return SimpleNamespace(runtime=runtime, store=store, provisioner=provisioner, written=written, models=models)

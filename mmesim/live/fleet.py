@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mmesim.live.ports import Provisioner, Server, ServerDown
 
@@ -19,6 +20,16 @@ RESTART_PAUSE_S = 1.0
 RESTART_PAUSE_MAX_S = 30.0
 CONFIRM_S = 2.0
 """A server that does not answer its health check for so long is taken for lost."""
+
+
+class Watch(Protocol):
+    """Who notices that a server is lost, and that it is back."""
+
+    async def until_down(self, server: Server) -> str:
+        """Why it is lost, as soon as it is."""
+
+    async def until_up(self, server: Server) -> None:
+        """Until it answers again."""
 
 
 @dataclass
@@ -40,15 +51,14 @@ class Fleet:
     `lost(slot, reason)` when it is gone with all it had loaded."""
 
     def __init__(self, provisioner: Provisioner, slots: int, joined: Callable[[int], Awaitable[None]],
-                 lost: Callable[[int, str], None], health_interval_s: float, health_failures: int) -> None:
+                 lost: Callable[[int, str], None], watch: Watch) -> None:
         self.members: dict[int, Member] = {}
         self.desired = 0
         self._provisioner = provisioner
         self._slots = slots
         self._joined = joined
         self._lost = lost
-        self._interval_s = health_interval_s
-        self._failures = health_failures
+        self._watch = watch
         self._generations = [0] * slots
         self._stopping: dict[int, asyncio.Task[None]] = {}
 
@@ -146,15 +156,7 @@ class Fleet:
         except ServerDown as error:
             self._failed(member, str(error))
             return
-        await self._watch(member, member.server)
-
-    async def _watch(self, member: Member, server: Server) -> None:
-        """Until it has failed so many health checks in a row."""
-        failed = 0
-        while failed < self._failures:
-            await asyncio.sleep(self._interval_s)
-            failed = 0 if await server.is_ready() else failed + 1
-        self._failed(member, f"failed {failed} health checks")
+        self._failed(member, await self._watch.until_down(member.server))
 
     def _failed(self, member: Member, reason: str) -> None:
         member.upkeep = None
@@ -165,11 +167,10 @@ class Fleet:
         """Restart what is ours, or wait until it is back."""
         async def back() -> Server | None:
             fresh = await self._provisioner.restart(member.slot)
-            if fresh is not None:
-                return fresh
-            while server is not None and not await server.is_ready():
-                await asyncio.sleep(self._interval_s)
-            return server
+            if fresh is None and server is not None:
+                await self._watch.until_up(server)
+                return server
+            return fresh
 
         await self._upkeep(member, back)
 

@@ -18,7 +18,7 @@ from mmesim.core import events as ev
 from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
 from mmesim.live.clock import Clock
-from mmesim.live.fleet import Fleet
+from mmesim.live.fleet import Fleet, Watch
 from mmesim.live.hands import Hands, Limits
 from mmesim.live.machine import Machine, Sink
 from mmesim.live.models import Models
@@ -39,15 +39,13 @@ class Periods:
     reconcile_s: float = 30.0
     list_s: float = 30.0
     metrics_s: float = 60.0
-    health_s: float = 0.5
-    health_failures: int = 3
 
 
 class Runtime:
     """A live endpoint. `start` brings the first servers into service; `close` ends it."""
 
     def __init__(self, setup: Setup, models: Models, store: Store, provisioner: Provisioner, meter: Meter, sink: Sink,
-                 clock: Clock, periods: Periods) -> None:
+                 clock: Clock, periods: Periods, watch: Watch) -> None:
         self.name = setup.name
         self.invocation_timeout_s = setup.settings.server.invocation_timeout
         self.models = models
@@ -60,8 +58,7 @@ class Runtime:
         self._store = store
         self._periods = periods
         self.machine = Machine(setup, setup.policies(), sink, self._perform, _released)
-        self.fleet = Fleet(provisioner, setup.spec.max_instances, self._joined, self._lost, periods.health_s,
-                           periods.health_failures)
+        self.fleet = Fleet(provisioner, setup.spec.max_instances, self._joined, self._lost, watch)
         self.hands = Hands(clock, self.fleet, models, store, meter, Limits(setup.settings.server.load_timeout),
                            self.post, self._is_starting)
         self._serial = 0

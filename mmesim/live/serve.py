@@ -27,6 +27,9 @@ from mmesim.live.ports import Archive, FetchFailed, Provisioner, Store
 from mmesim.live.provision.fixed import FixedProvisioner
 from mmesim.live.provision.local import LocalProvisioner
 from mmesim.live.runtime import Periods, Runtime
+from mmesim.live.servers import until_down, until_up
+from mmesim.live.servers.base import BaseServer
+from mmesim.live.servers.settings import ServerSettings
 from mmesim.live.store import open_store
 
 log = logging.getLogger("mmesim.live")
@@ -70,7 +73,7 @@ async def running(config: LiveConfig) -> AsyncIterator[Live]:
                               started_unix_ns=clock.started_unix_ns)
         stack.callback(journal.close)
         runtime = Runtime(setup, models, _Remembering(store, config.state_dir), _provisioner(config), meter, journal,
-                          clock, _periods(config))
+                          clock, _periods(config), _Health(config.server))
         stack.push_async_callback(runtime.close)
         if config.journal.decisions:
             runtime.machine.controller.explain_from_now_on()
@@ -124,8 +127,22 @@ def _provisioner(config: LiveConfig) -> Provisioner:
 
 
 def _periods(config: LiveConfig) -> Periods:
-    return Periods(config.reconcile, config.list_models, config.endpoint.metrics.period, config.server.health_interval,
-                   config.server.health_failures)
+    return Periods(config.reconcile, config.list_models, config.endpoint.metrics.period)
+
+
+class _Health:
+    """Watches servers by their health checks and processes."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+
+    async def until_down(self, server: BaseServer) -> str:
+        """See :class:`mmesim.live.fleet.Watch`."""
+        return await until_down(server, self._settings)
+
+    async def until_up(self, server: BaseServer) -> None:
+        """See :class:`mmesim.live.fleet.Watch`."""
+        await until_up(server, self._settings)
 
 
 @contextmanager
