@@ -44,6 +44,8 @@ class Failure(IntEnum):
     """400 ValidationError: the model is not in the prefix."""
     INSTANCE_LOST = 7
     """503 ServiceUnavailable: the instance died under it, or no instance is in service."""
+    MODEL_ERROR = 8
+    """424 ModelError: the model was reached and answered with an error of its own; live only."""
 
     @property
     def http_status(self) -> int:
@@ -53,7 +55,7 @@ class Failure(IntEnum):
 
 _HTTP_STATUS = {Failure.NONE: 200, Failure.MODEL_NOT_READY: 429, Failure.TIMEOUT: 424, Failure.THROTTLED: 503,
                 Failure.QUEUE_FULL: 424, Failure.LOAD_FAILED: 424, Failure.NO_SUCH_MODEL: 400,
-                Failure.INSTANCE_LOST: 503}
+                Failure.INSTANCE_LOST: 503, Failure.MODEL_ERROR: 424}
 
 
 @dataclass(frozen=True, slots=True)

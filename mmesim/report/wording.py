@@ -21,7 +21,7 @@ REASONS = {
 FAILURES = {
     "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
     "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
-    "instance_lost": "instance lost"}
+    "instance_lost": "instance lost", "model_error": "the model's own error"}
 TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "error_rate": "error rate",
            "cold_start_ratio": "cold starts", "cost_per_hour": "cost per hour"}
 
