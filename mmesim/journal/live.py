@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmesim import __version__
+from mmesim.core.actions import Action
+from mmesim.core.decisions import Decision
+from mmesim.core.events import Event
 from mmesim.core.types import ModelSpec
 from mmesim.journal.parts import PART, starts
 from mmesim.journal.text import END, SCHEMA, Lines
@@ -60,13 +63,12 @@ class LiveJournal(Lines):
         super().__init__(self._lines.append)
         self.lines = 0
         """Lines written."""
-        self.written_bytes = 0
-        """Compressed bytes written."""
         self.stopped = ""
         """Why nothing is journaled any more; empty: all is well."""
         self._keep_bytes = keep_bytes
         self._say = say
         self._ending = threading.Event()
+        self._parts: _Parts | None = None
         started_ns = time.time_ns() if started_unix_ns is None else started_unix_ns
         try:
             self.folder = _new_start(folder, started_ns)
@@ -76,40 +78,45 @@ class LiveJournal(Lines):
             self._rotated()
         except OSError as error:
             self._stop(error)
-        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=[self._parts], name="journal", daemon=True)
         self._thread.start()
 
-    def arrived(self, now_ns: int, serial: int, model: int) -> None:
-        """A request."""
+    @property
+    def written_bytes(self) -> int:
+        """Compressed bytes written."""
+        return self._parts.written_bytes if self._parts else 0
+
+    def step(self, now_ns: int, event: Event, actions: tuple[Action, ...],
+             decisions: tuple[Decision, ...] = ()) -> None:
+        """A step of the controller."""
         if len(self._lines) > BACKLOG_LINES:
             self._stop(OSError(0, "the disk does not keep up"))
-        super().arrived(now_ns, serial, model)
+        super().step(now_ns, event, actions, decisions)
 
     def close(self) -> None:
         """Write what is left; blocks until it is synced."""
         self._ending.set()
         self._thread.join()
 
-    def _work(self) -> None:
+    def _work(self, parts: _Parts) -> None:
         """The thread."""
         try:
             while not self.stopped and not self._ending.wait(WAKE_S):
-                self._drain()
+                self._drain(parts)
             if not self.stopped:
-                self._drain()
-                self._parts.write(f"{END}{self.lines}}}")
-                self._parts.close()
+                self._drain(parts)
+                parts.write(f"{END}{self.lines}}}")
+                parts.close()
         except OSError as error:
             self._stop(error)
         self._lines.clear()
 
-    def _drain(self) -> None:
+    def _drain(self, parts: _Parts) -> None:
         lines = self._lines
         while not self.stopped and (n := min(len(lines), CHUNK_LINES)):
-            self._parts.write("\n".join([lines.popleft() for _ in range(n)]))
+            parts.write("\n".join([lines.popleft() for _ in range(n)]))
             self.lines += n
-            self.written_bytes = self._parts.written_bytes
-        self._parts.flush_if_due()
+        parts.flush_if_due()
 
     def _rotated(self) -> None:
         """Delete the oldest starts while there is too much."""

@@ -52,7 +52,10 @@ class PartLines:
         self._follow = follow
 
     def __iter__(self) -> Iterator[str]:
-        """Raises InputError when a part is damaged, or one in the middle is cut off."""
+        """Raises InputError when a part is missing or damaged, or one in the middle is cut off."""
+        for number, path in enumerate(sorted(self.folder.glob("part-*")), start=1):
+            if path.name != PART.format(number):
+                raise _damaged(self.folder, f"part {number} is missing")
         number = 1
         while True:
             path, following = self.folder / PART.format(number), self.folder / PART.format(number + 1)
@@ -95,4 +98,4 @@ class PartLines:
 
 
 def _damaged(path: Path, why: str) -> InputError:
-    return InputError(Problem(f"part of a journal is damaged: {why}", file=str(path), hint="restore it from a copy"))
+    return InputError(Problem(f"the journal is damaged: {why}", file=str(path), hint="restore it from a copy"))
