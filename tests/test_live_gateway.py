@@ -261,9 +261,9 @@ def test_perf_analyzer(triton: TritonServer, protocol: str, tmp_path: Path) -> N
     def story(gateway: Gateway) -> None:
         port = gateway.port if protocol == "http" else gateway.grpc_port
         command = [program, "-m", MODEL, "-u", f"127.0.0.1:{port}", "-i", protocol, "--concurrency-range", "2",
-                   "--measurement-mode", "count_windows", "--measurement-request-count", "50", "-s", "90",
+                   "--measurement-mode", "count_windows", "--measurement-request-count", "50", "-s", "90", "-v",
                    "-f", tmp_path / "out.csv"]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=20)
         assert done.returncode == 0, done.stdout + done.stderr
 
     endpoint = endpoint_of(triton)

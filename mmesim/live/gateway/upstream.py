@@ -49,13 +49,16 @@ class _Connection(asyncio.Protocol):
         timer = loop.call_later(timeout_s, self._fail, TimeoutError())
         self.transport.writelines((head, *body))
         try:
-            return await waiter
+            answer = await waiter
         except BaseException:
             self.transport.abort()
             raise
         finally:
             self._waiter = None
             timer.cancel()
+        if not self.transport.is_closing():
+            self._upstream.idle(self)
+        return answer
 
     def give_up(self) -> None:
         """The server is lost: what waits here ends now."""
@@ -94,13 +97,10 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._answer.status = self._parser.get_status_code()
-        waiter = self._waiter
-        if waiter is None or waiter.done() or not self._parser.should_keep_alive():
+        if not self._parser.should_keep_alive():
             self.transport.close()
-        else:
-            self._upstream.idle(self)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(self._answer)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self._answer)
 
 
 class Upstream:
