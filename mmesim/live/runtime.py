@@ -351,7 +351,8 @@ class Runtime:
             with suppress(ServerDown):
                 self.meter.levels(slot, await self.fleet.server(slot).scrape())
         now_ns = self._clock.now_ns()
-        self.post(ev.MetricsPublished(now_ns, dict(self.meter.period(now_ns))))
+        ages_ns = [now_ns - ticket.arrived_ns for ticket in self.machine.in_flight.values()]
+        self.post(ev.MetricsPublished(now_ns, dict(self.meter.period(now_ns, ages_ns))))
 
     def _state(self, slot: int, model: int) -> Residency:
         return self.machine.table.state(slot, model)

@@ -34,12 +34,13 @@ class TritonAdapter(BaseServer):
     _stub: Any = None
 
     async def is_ready(self) -> bool:
-        """Whether it answers its health check within the time the settings give it."""
+        """Whether it answers its health check within the time the settings give it: that of liveness, since a server
+        is not "ready" while a model is being loaded (`--strict-readiness`)."""
         try:
-            answer = await self._call("ServerReady", pb.ServerReadyRequest(), self._settings.health_timeout)
+            answer = await self._call("ServerLive", pb.ServerLiveRequest(), self._settings.health_timeout)
         except (ServerDown, TimeoutError, LoadRefused):
             return False
-        return bool(answer.ready)
+        return bool(answer.live)
 
     async def index(self) -> Mapping[str, str]:
         """Model -> state. Of several versions the one that serves counts. Raises ServerDown."""
