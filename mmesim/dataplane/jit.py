@@ -29,7 +29,7 @@ COMPILED = not numba.config.DISABLE_JIT
 
 HERE = Path(__file__).parent
 SOURCES = [*sorted(set(HERE.glob("*.py")) - {HERE / f"{name}.py" for name in ("plane", "check", "policy", "compiled")}),
-           HERE.parent / "core" / "residency.py"]
+           HERE.parent / "core" / "residency.py", HERE.parent / "core" / "types.py"]
 """What the machine code is made from."""
 
 
