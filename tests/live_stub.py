@@ -109,11 +109,22 @@ async def gateway(endpoint: StubEndpoint, **settings: Any) -> AsyncIterator[Gate
     assert not endpoint.open, "requests that were never ended"
 
 
+@dataclass
+class Asked:
+    """A request as a `RawServer` got it, and the connection to answer on."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    head: bytes
+    body: bytes
+
+
 class RawServer:
     """An HTTP server that does what `answer` says with each request; what a real one does only on its worst days."""
 
-    def __init__(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+    def __init__(self, answer: Callable[[Asked], Awaitable[None]]) -> None:
         self._answer = answer
+        self.connections = 0
 
     async def __aenter__(self) -> StubServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -123,20 +134,20 @@ class RawServer:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
-                await read_request(reader)
-                await self._answer(reader, writer)
+                await self._answer(Asked(reader, writer, *await read_message(reader)))
         writer.close()
 
 
-async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Head and body of a request or an answer with a Content-Length."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
     return head, await reader.readexactly(length)
 
 
-async def well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def well(asked: Asked) -> None:
     """Answers at once."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+    asked.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")

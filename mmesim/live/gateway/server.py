@@ -36,18 +36,14 @@ class Gateway:
         self.draining = False
         self.under_way = 0
         """Requests that are being served."""
+        self.port = 0
+        """Where it listens for HTTP."""
         self._token = settings.read_token()
         self._upstream = Upstream()
         self._listener = Listener(self._handle, settings)
         self._kserve, self._sagemaker = KServe(), SageMaker(endpoint.name)
         self._server: asyncio.Server | None = None
         self._rpc: RpcService | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens for HTTP."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def grpc_port(self) -> int | None:
@@ -65,6 +61,7 @@ class Gateway:
         self._server = await asyncio.get_running_loop().create_server(
             self._listener, settings.host, settings.port, ssl=tls, backlog=1024,
             ssl_handshake_timeout=settings.header_timeout if tls else None)
+        self.port = int(self._server.sockets[0].getsockname()[1])
         if settings.grpc_port is not None:
             self._rpc = RpcService(self.endpoint, settings, self._token)
             await self._rpc.start()

@@ -97,7 +97,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._answer.status = self._parser.get_status_code()
-        if not self._parser.should_keep_alive():
+        if self._waiter is None or not self._parser.should_keep_alive():
             self.transport.close()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(self._answer)
