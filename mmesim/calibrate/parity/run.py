@@ -1,0 +1,143 @@
+"""Parity of a scenario: measure this machine in one live run, then run the scenario live and simulated with what was
+measured, and replay the live journal. The run that is judged has another seed than the one that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmesim.calibrate.parity.archives import write_archives
+from mmesim.calibrate.parity.measured import Measured, as_settings, measure
+from mmesim.calibrate.parity.side_by_side import Figure, figures
+from mmesim.calibrate.parity.world import Served, s3_server, serving
+from mmesim.journal import open_journal
+from mmesim.live.load.bodies import Bodies
+from mmesim.live.load.http import Address
+from mmesim.live.load.run import load_test
+from mmesim.live.load.targets import API_SAGEMAKER, Caller, HttpTarget
+from mmesim.live.replay import Outcome, replay, setup_of
+from mmesim.live.timings import Timings, timings_of
+from mmesim.results.output import OutputWriter
+from mmesim.results.run import Run
+from mmesim.scenario.build import Build, build
+from mmesim.scenario.load import load_scenario
+from mmesim.sim.run import simulate
+from mmesim.triton.example import ITEM_VALUES
+
+MEASURING_SEED = 1000
+"""Added to the scenario's for the run that is measured."""
+INPUT = {"max_batch_size": 1, "input": [{"name": "INPUT", "data_type": "TYPE_FP32", "dims": [ITEM_VALUES]}]}
+"""What a generated model takes."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Lived:
+    """One live run."""
+
+    run: Run
+    timings: Timings
+    requests: pd.DataFrame
+    replayed: Outcome
+
+
+@dataclass(frozen=True)
+class Try:
+    """One comparison."""
+
+    seed: int
+    figures: list[Figure]
+    replayed: Outcome
+    live: Run
+    simulated: Run
+
+    @property
+    def met(self) -> bool:
+        """Every aim, and every action equal in the replay."""
+        return self.replayed.is_equal and all(figure.met is not False for figure in self.figures)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """All tries of one scenario."""
+
+    name: str
+    measured: Measured
+    tries: list[Try]
+
+
+def parity(scenario: str, overrides: Sequence[str], out: Path, tries: int, say: Say) -> Parity:
+    """Raises InputError when something that is needed is missing."""
+    seed = load_scenario(scenario, overrides).seed
+    first = _built(scenario, overrides, seed + MEASURING_SEED)
+    out.mkdir(parents=True, exist_ok=True)
+    say(f"writing {len(first.models)} archives ...")
+    archives = write_archives(first.models, out / "archives")
+    with s3_server(archives, out) as s3_url:
+        say(f"measuring: {_about(first)} live ...")
+        lived = _live(first, s3_url, out, "measured")
+        measured = measure(first, lived.timings, lived.requests)
+        done = [_try(scenario, overrides, seed + n, measured, s3_url, out, n + 1, say) for n in range(tries)]
+    return Parity(first.scenario.name, measured, done)
+
+
+def _try(scenario: str, overrides: Sequence[str], seed: int, measured: Measured, s3_url: str, out: Path, number: int,
+         say: Say) -> Try:
+    built = _built(scenario, overrides, seed)
+    say(f"try {number}: {_about(built)} live ...")
+    lived = _live(built, s3_url, out, f"live-{number}")
+    say(f"try {number}: simulated ...")
+    simulated = _simulated(scenario, [*overrides, *as_settings(measured)], seed, out, f"simulated-{number}")
+    rows = figures(lived.run.summary, simulated.summary, lived.timings)
+    return Try(seed, rows, lived.replayed, lived.run, simulated)
+
+
+def _built(scenario: str, overrides: Sequence[str], seed: int) -> Build:
+    return build(load_scenario(scenario, [*overrides, f"seed={seed}", "output.requests=true"]))
+
+
+def _about(built: Build) -> str:
+    return f"{built.duration_ns / 1e9:.0f} s, seed {built.seed}"
+
+
+def _live(built: Build, s3_url: str, out: Path, name: str) -> Lived:
+    with serving(built, s3_url, out / f"{name}-world") as served:
+        run = _loaded(built, served, out / name)
+    with open_journal(served.journal) as journal:
+        replayed = replay(journal, setup_of(journal))
+    with open_journal(served.journal) as journal:
+        timings = timings_of(journal.entries(), built.warmup_ns)
+    return Lived(run, timings, pd.read_parquet(out / name / "requests.parquet"), replayed)
+
+
+def _loaded(built: Build, served: Served, folder: Path) -> Run:
+    """The workload against the endpoint; its results as a simulated run's."""
+    names = [model.spec.name for model in built.models]
+    bodies = Bodies(dict.fromkeys(names, INPUT))
+    caller = Caller(names, bodies, built.plane.timeout_ns / 1e9 + 10, endpoint=served.name)
+    address = Address.of(served.url)
+    writer = OutputWriter(folder)
+    try:
+        run = load_test(built, lambda: HttpTarget(address, API_SAGEMAKER, caller), {"target": "mmesim live serve"},
+                        out=writer)
+        run.write(writer)
+        writer.commit()
+    except BaseException:
+        writer.discard()
+        raise
+    return run
+
+
+def _simulated(scenario: str, overrides: Sequence[str], seed: int, out: Path, name: str) -> Run:
+    writer = OutputWriter(out / name)
+    try:
+        run = simulate(_built(scenario, overrides, seed), out=writer)
+        run.write(writer)
+        writer.commit()
+    except BaseException:
+        writer.discard()
+        raise
+    return run
