@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmesim.live.gateway import Gateway
 from mmesim.live.ports import Address
 from mmesim.triton import TritonServer, running_server, write_example
 from mmesim.triton.example import sleeping
+from mmesim.triton.processes import end_marked
 from mmesim.triton.tools import find_perf_analyzer, find_server
 
 boto3 = pytest.importorskip("boto3")
@@ -288,3 +290,39 @@ async def _json(asked: Any) -> Any:
         return await answer.json()
 
 
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_triton_that_dies_or_freezes_under_a_request(triton: TritonServer, tmp_path: Path, kind: str,
+                                                       fate: signal.Signals) -> None:
+    """The request is answered by another; of a frozen server it is the endpoint that says so, here by hand."""
+    import tritonclient.grpc
+    import tritonclient.http
+    module = {"http": tritonclient.http, "grpc": tritonclient.grpc}[kind]
+
+    def ask(port: int | None) -> Any:
+        values = module.InferInput("INPUT", [2, 16], "FP32")
+        values.set_data_from_numpy(VALUES)
+        return module.InferenceServerClient(f"127.0.0.1:{port}").infer(MODEL, [values]).as_numpy("OUTPUT")
+
+    async def story(doomed: TritonServer, pid: int) -> None:
+        endpoint = endpoint_of(triton)
+        endpoint.servers.insert(0, endpoint_of(doomed).servers[0])
+        async with gateway(endpoint, grpc_port=0) as running:
+            asked = asyncio.create_task(asyncio.to_thread(ask, running.port if kind == "http" else running.grpc_port))
+            await until(lambda: any(ticket.on_release for ticket in endpoint.open.values()))
+            await asyncio.sleep(0.1)
+            os.kill(pid, fate)
+            if fate == signal.SIGSTOP:
+                next(iter(endpoint.open.values())).on_release()  # type: ignore[misc]
+            assert np.array_equal(await asyncio.wait_for(asked, 3.0), VALUES)
+        assert endpoint.ended == {Failure.NONE: 1}
+
+    repository = write_example(tmp_path / "models", {MODEL: sleeping(4000, 0, load_ms=10, weights_bytes=1024)})
+    mark = f"gateway doomed {os.getpid()}"
+    with running_server(find_server(), repository, mark=mark, log=tmp_path / "log") as doomed:
+        doomed.client().load(MODEL)
+        assert doomed.pid is not None
+        asyncio.run(story(doomed, doomed.pid))
+        end_marked(mark, grace_s=0.1)
