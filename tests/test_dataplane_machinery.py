@@ -142,7 +142,7 @@ def test_the_busy_world_has_everything() -> None:
     totals = plane.counted()
     assert totals["completions"] > 1000
     failed = {Failure(f) for f in np.unique(_records(busy_world())["failure"])}
-    assert failed == set(Failure), "each kind of failure is in it"
+    assert failed == set(Failure) - {Failure.MODEL_ERROR}, "each kind of failure is in it that a simulated model has"
 
 
 def _records(plane: KernelPlane) -> np.ndarray:
