@@ -13,6 +13,7 @@ from mmesim.report.theme import FULL, HALF, colour, legend_below, new_figure, to
 from mmesim.report.timeline import Timeline, coarse, label_ends
 from mmesim.report.wording import FAILURES, format_count, format_duration
 from mmesim.results.sketch import EDGES_NS
+from mmesim.results.unmeasured import Part, measured
 
 if TYPE_CHECKING:
     from mmesim.results.run import Run
@@ -25,6 +26,9 @@ PARTS = (
     ("network and front end", "pale", (Reason.FRONTEND, Reason.OVERHEAD)))
 """What the reasons come down to, and its colour."""
 _EXCEEDED = {0.5: "p50", 0.1: "p90", 0.01: "p99", 0.001: "p99.9", 1e-4: "p99.99"}
+LIVE_PARTS = (("waiting for models", "amber", (Reason.LOAD,)), ("at the server", "blue", (Reason.COMPUTE,)),
+              ("network, gateway and this client", "pale", (Reason.OVERHEAD,)))
+"""The same of a live run, whose servers do not tell more."""
 COLOUR_OF_REASON = {reason: name for _, name, reasons in PARTS for reason in reasons}
 
 
@@ -50,7 +54,7 @@ def traffic(run: Run, time: Timeline) -> str:
         bottom.set_yticks([])
         bottom.text(0.5, 0.4, "no request failed", transform=bottom.transAxes, ha="center", color=colour("muted"))
     _finish(time, top, bottom)
-    return to_svg(figure, "Requests and failures per second over simulated time")
+    return to_svg(figure, f"Requests and failures per second over {time.clock}")
 
 
 def latency(run: Run, time: Timeline) -> str:
@@ -73,7 +77,7 @@ def latency(run: Run, time: Timeline) -> str:
         ends.append((target["target"], "p99 objective", "ink"))
     label_ends(axes, ends)
     _finish(time, axes)
-    return to_svg(figure, "Latency quantiles over simulated time")
+    return to_svg(figure, f"Latency quantiles over {time.clock}")
 
 
 def distribution(run: Run) -> str:
@@ -82,7 +86,8 @@ def distribution(run: Run) -> str:
     figure, axes = new_figure(HALF, 3.2)
     edges_ms, merged = _octave_bins(counts)
     below = np.zeros(merged.shape[1])
-    for tier, label, shade in TIERS:
+    tiers = TIERS if measured(run.summary, Part.CACHE) else ((Tier.GPU, "all answers", "blue"),)
+    for tier, label, shade in tiers:
         if merged[tier].any():
             axes.stairs(merged[tier], edges_ms, fill=True, color=colour(shade), alpha=0.25, baseline=0.5)
             axes.stairs(merged[tier], edges_ms, color=colour(shade), lw=1.4, label=label, baseline=0.5)
@@ -105,7 +110,7 @@ def exceedance(run: Run) -> str:
     figure, axes = new_figure(HALF, 3.2)
     curves = (("all, failures as never answered", counts.sum(axis=0), failed, "ink"),
               ("hits", counts[Tier.GPU], 0, "blue"), ("cold starts", counts[Tier.DISK:].sum(axis=0), 0, "amber"))
-    for label, sketch, never, shade in curves:
+    for label, sketch, never, shade in curves if measured(run.summary, Part.CACHE) else curves[:1]:
         total = int(sketch.sum()) + never
         if total:
             slower = (total - np.cumsum(sketch)) / total
@@ -129,7 +134,8 @@ def where_time_goes(run: Run, time: Timeline) -> str:
     rows = coarse(run.metrics)
     figure, axes = new_figure(HALF, 3.2)
     edges, below = _edges(rows, time), np.zeros(len(rows))
-    for label, shade, reasons in reversed(PARTS):
+    parts = PARTS if measured(run.summary, Part.TIME_WITHIN) else LIVE_PARTS
+    for label, shade, reasons in reversed(parts):
         level = sum(rows[f"time_{reason.name.lower()}_ms"].fillna(0.0).to_numpy() for reason in reasons)
         axes.stairs(below + level, edges, baseline=below, fill=True, color=colour(shade), label=label)
         below = below + level
@@ -137,7 +143,7 @@ def where_time_goes(run: Run, time: Timeline) -> str:
     axes.yaxis.set_major_formatter(lambda value, _: format_duration(value / 1e3) if value else "0")
     legend_below(figure, axes, reverse=True)
     _finish(time, axes)
-    return to_svg(figure, "Mean time of a request by what it was spent on, over simulated time")
+    return to_svg(figure, f"Mean time of a request by what it was spent on, over {time.clock}")
 
 
 def cache(run: Run, time: Timeline) -> str:
@@ -163,7 +169,7 @@ def cache(run: Run, time: Timeline) -> str:
     bottom.set_ylabel("cold starts/min")
     legend_below(figure, bottom)
     _finish(time, top, bottom)
-    return to_svg(figure, "Hit ratio and cold starts by tier over simulated time")
+    return to_svg(figure, f"Hit ratio and cold starts by tier over {time.clock}")
 
 
 def moves(run: Run, time: Timeline) -> str:
@@ -182,7 +188,7 @@ def moves(run: Run, time: Timeline) -> str:
     axes.set_ylabel("per minute")
     legend_below(figure, axes)
     _finish(time, axes)
-    return to_svg(figure, "Loads, reloads and evictions per minute over simulated time")
+    return to_svg(figure, f"Loads, reloads and evictions per minute over {time.clock}")
 
 
 # ---- helpers
@@ -250,5 +256,5 @@ def _edges(rows: Any, time: Timeline) -> NDArray[np.float64]:
 def _finish(time: Timeline, *axes: Any) -> None:
     for k, each in enumerate(axes):
         time.draw_on(each, labels=k == 0)
-    axes[-1].set_xlabel(f"simulated time ({time.unit})")
+    axes[-1].set_xlabel(f"{time.clock} ({time.unit})")
 

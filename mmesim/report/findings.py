@@ -18,8 +18,13 @@ LOADING = ("download", "extract", "room", "load", "stall")
 
 def findings(summary: dict[str, Any]) -> list[str]:
     """The sentences, the most important first."""
-    return [*_objective(summary), *_failures(summary), *_loading(summary), *_thrash(summary), *_bottleneck(summary),
-            *_losses(summary), *_partial(summary)]
+    return [*_generator(summary), *_objective(summary), *_failures(summary), *_loading(summary), *_thrash(summary),
+            *_bottleneck(summary), *_losses(summary), *_partial(summary)]
+
+
+def _generator(summary: dict[str, Any]) -> Iterator[str]:
+    """Of a load test: that its sender was the bottleneck."""
+    yield from summary.get("live", {}).get("generator", {}).get("said", ())
 
 
 def _objective(summary: dict[str, Any]) -> Iterator[str]:
@@ -82,4 +87,4 @@ def _losses(summary: dict[str, Any]) -> Iterator[str]:
 
 def _partial(summary: dict[str, Any]) -> Iterator[str]:
     if summary["run"]["partial"]:
-        yield "The run was stopped before its end; everything here covers the part that was simulated."
+        yield "The run was stopped before its end; everything here covers the part until then."

@@ -38,7 +38,7 @@ def use_strips(run: Run, time: Timeline, metric: str, scale: float, label: str) 
             axes.axvline(time.x(mark.start_s), color=colour("grey"), lw=0.8, ls=(0, (1, 2)), zorder=4)
     axes.grid(False)
     axes.set_ylim(len(numbers), 0)
-    axes.set_xlabel(f"simulated time ({time.unit})")
+    axes.set_xlabel(f"{time.clock} ({time.unit})")
     return to_svg(figure, label)
 
 
@@ -91,8 +91,8 @@ def instances_and_cost(run: Run, time: Timeline) -> str:
         right.grid(False)
     legend_below(figure, axes)
     time.draw_on(axes, labels=True)
-    axes.set_xlabel(f"simulated time ({time.unit})")
-    return to_svg(figure, "Instances desired, paid for and in service over simulated time")
+    axes.set_xlabel(f"{time.clock} ({time.unit})")
+    return to_svg(figure, f"Instances desired, paid for and in service over {time.clock}")
 
 
 def _billed(run: Run, rows: Any) -> NDArray[np.float64]:

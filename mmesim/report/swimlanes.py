@@ -73,7 +73,7 @@ def swim_lanes(run: Run, time: Timeline) -> str:
         for life in lives:
             stays = run.lanes[run.lanes["instance"] == life.number]
             body += _lane(stays, life, chosen, time, 24 + k * lane)
-    label = "Models in memory on each instance over simulated time"
+    label = f"Models in memory on each instance over {time.clock}"
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}" class="lanes">{"".join(body)}</svg>'
 
 

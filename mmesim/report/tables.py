@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from mmesim.report.figures import COLOUR_OF_REASON, PARTS
 from mmesim.report.wording import (
     ABSENT,
     FAILURES,
+    LIVE_REASONS,
     QUANTILES,
     REASONS,
     TARGETS,
@@ -27,6 +29,7 @@ from mmesim.report.wording import (
     share,
     target_value,
 )
+from mmesim.results.unmeasured import Part, measured
 
 if TYPE_CHECKING:
     from mmesim.results.run import Run
@@ -39,9 +42,12 @@ WORST = 12
 def about(run: Run) -> list[str]:
     """The line under the title."""
     about, requests = run.summary["run"], run.summary["requests"]
+    live = run.summary.get("live")
+    where = f"{number(run.summary['instances']['mean'])} × {about['instance_type']}" if live is None else \
+        f"live on {live.get('target', 'real servers')}"
     warmup = about["measured_from_s"]
     measured = f"{format_duration(about['measured_s'])} measured"
-    return [plural(about["models"], "model"), f"{number(run.summary['instances']['mean'])} × {about['instance_type']}",
+    return [plural(about["models"], "model"), where,
             f"{number(requests['rate_rps'])} requests/s",
             measured + (f" after {format_duration(warmup)} of warm-up" if warmup else ""), f"seed {about['seed']}",
             f"mmesim {about['mmesim']}"]
@@ -49,18 +55,29 @@ def about(run: Run) -> list[str]:
 
 def tiles(summary: dict[str, Any]) -> Iterator[dict[str, str]]:
     """The headline numbers: label, value, and a line below."""
-    latency, cache, cost = summary["latency"], summary["cache"], summary["cost"]
-    requests, instances, use = summary["requests"], summary["instances"], summary["use"]
+    latency, cache, requests = summary["latency"], summary["cache"], summary["requests"]
     yield _tile("p99 latency", ms(latency["all"]["p99"]),
                 f"p50 {ms(latency['all']['p50'])}, hits alone {ms(latency['warm']['p99'])}", _state(summary, "p99_ms"))
-    yield _tile("hit ratio", percent(cache["hit_ratio"]),
-                f"{count(sum(cache['cold_starts'].values()))} cold starts", _state(summary, "cold_start_ratio"))
+    if measured(summary, Part.CACHE):
+        yield _tile("hit ratio", percent(cache["hit_ratio"]),
+                    f"{count(sum(cache['cold_starts'].values()))} cold starts", _state(summary, "cold_start_ratio"))
     yield _tile("errors", percent(requests["error_rate"]),
                 f"{count(requests['failed'])} of {count(requests['invocations'])} requests",
                 _state(summary, "error_rate"))
+    if measured(summary, Part.USE):
+        yield _use_tile(summary["use"])
+    if measured(summary, Part.INSTANCES):
+        yield from _cost_tiles(summary)
+
+
+def _use_tile(use: dict[str, Any]) -> dict[str, str]:
     memory = use.get("gpu_memory", use["host_memory"])
     label, busy = ("GPU use", use["gpu"]) if "gpu" in use else ("CPU use", use["cpu"])
-    yield _tile(label, share(busy["mean"]), f"peak {share(busy['peak'])}, memory {share(memory['mean'])}")
+    return _tile(label, share(busy["mean"]), f"peak {share(busy['peak'])}, memory {share(memory['mean'])}")
+
+
+def _cost_tiles(summary: dict[str, Any]) -> Iterator[dict[str, str]]:
+    instances, cost = summary["instances"], summary["cost"]
     yield _tile("instances", number(instances["mean"]), f"{in_service(instances)}, {paid(instances)}")
     yield _tile("cost per hour", money(cost["per_hour"]),
                 f"{money(cost['per_month'])} a month" if cost["per_hour"] is not None else cost.get("note", ""),
@@ -99,7 +116,8 @@ def latency(summary: dict[str, Any]) -> dict[str, Any]:
 
 def where_time_goes(summary: dict[str, Any]) -> dict[str, Any]:
     """Bars of the mean request: (label, colour name, ms, share, width in percent); and the colours' legend."""
-    parts = [(REASONS[reason], COLOUR_OF_REASON[reason], summary["time"][reason.name.lower()]) for reason in Reason]
+    names = REASONS if measured(summary, Part.TIME_WITHIN) else LIVE_REASONS
+    parts = [(names[reason], COLOUR_OF_REASON[reason], summary["time"][reason.name.lower()]) for reason in Reason]
     most = max((each["share"] or 0.0 for _, _, each in parts), default=0.0) or 1.0
     rows = [(label, shade, ms(each["mean_ms"]), percent(each["share"]), round(100 * (each["share"] or 0.0) / most, 2))
             for label, shade, each in parts if each["share"]]
@@ -121,12 +139,18 @@ def outcomes(summary: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
 
 def cold_starts(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What the models' moves came to."""
-    cache, residency = summary["cache"], summary["residency"]
+    cache = summary["cache"]
+    if measured(summary, Part.CACHE):
+        yield "requests that waited, files on disk", count(cache["cold_starts"]["disk"])
+        yield "requests that waited, files in S3", count(cache["cold_starts"]["s3"])
+        yield "requests that waited in vain", count(cache["cold_starts"]["failed"])
+        yield "mean wait of those answered", ms(cache["loading_wait_mean_ms"])
+    if measured(summary, Part.RESIDENCY):
+        yield from _moves(summary["residency"])
+
+
+def _moves(residency: dict[str, Any]) -> Iterator[tuple[str, str]]:
     thrash = residency["thrash"]
-    yield "requests that waited, files on disk", count(cache["cold_starts"]["disk"])
-    yield "requests that waited, files in S3", count(cache["cold_starts"]["s3"])
-    yield "requests that waited in vain", count(cache["cold_starts"]["failed"])
-    yield "mean wait of those answered", ms(cache["loading_wait_mean_ms"])
     yield "downloads", f"{count(residency['downloads'])} ({format_bytes(residency['download_bytes'])})"
     yield "loads", count(residency["loads"])
     for reason, n in residency["unload_reasons"].items():
@@ -134,6 +158,21 @@ def cold_starts(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "out of memory", count(residency["out_of_memory"])
     yield "loads that bring back what was just evicted", percent(thrash["reload_share"])
     yield "unloads per minute and instance", number(thrash["unloads_per_instance_minute"])
+
+
+def live(summary: dict[str, Any]) -> Iterator[str]:
+    """How a live run was measured."""
+    facts = summary.get("live", {})
+    if target := facts.get("target"):
+        yield (f"The scenario's workload was sent to {target} by its {facts['api']} API, {number(facts['speed'])} "
+               "times as fast as written: latency counts from the time at which a request was to be sent.")
+    if late := facts.get("generator", {}).get("lag_ms"):
+        yield (f"Requests were sent late by {ms(late['p50'])} at p50, {ms(late['p99'])} at p99, {ms(late['max'])} at "
+               "most; that is in their latency.")
+    for error in facts.get("errors", ()):
+        yield f"Error, {count(error['count'])} times: HTTP {error['http_status'] or ABSENT}, “{error['text'][:300]}”"
+    if facts.get("not_measured"):
+        yield f"Not measured, and therefore absent here: {', '.join(facts['not_measured'])}."
 
 
 def worst_models(run: Run) -> Iterator[tuple[str, ...]]:
@@ -144,7 +183,11 @@ def worst_models(run: Run) -> Iterator[tuple[str, ...]]:
     for row in chosen.itertuples(index=False):
         yield (row.model, count(row.Invocations), percent(row.cold_ratio), ms(row.latency_p50_ms),
                ms(row.latency_p99_ms), count(row.failed), count(row.loads), count(row.evictions),
-               number(row.copies_mean), format_bytes(row.gpu_bytes or row.host_bytes))
+               number(row.copies_mean), _size(row.gpu_bytes or row.host_bytes))
+
+
+def _size(size_bytes: float) -> str:
+    return ABSENT if math.isnan(size_bytes) else format_bytes(size_bytes)
 
 
 def lives(run: Run) -> Iterator[tuple[str, ...]]:

@@ -24,6 +24,7 @@ from mmesim.report.wording import (
     share,
     target_value,
 )
+from mmesim.results.unmeasured import Part, measured
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from mmesim.results.run import Run
 
+MOST_ERRORS = 3
+"""Kinds of errors of a live run."""
 ROOMY = 90
 """Columns that the table of all quantiles needs."""
 KINDS = {"all": "all", "warm": "warm (hits)", "cold": "cold", "cold_disk": "  from disk", "cold_s3": "  from S3"}
@@ -52,7 +55,8 @@ def _head(summary: dict[str, Any]) -> str:
     left_out = f", {format_duration(about['measured_from_s'])} warm-up left out" if about["measured_from_s"] else ""
     partial = "  [bold red]stopped early[/]" if about["partial"] else ""
     return (f"\n[bold]{summary['name']}[/]  {plural(about['models'], 'model')} on {about['instance_type']}, seed "
-            f"{about['seed']}, {format_duration(about['measured_s'])} simulated{left_out}{partial}")
+            f"{about['seed']}, {format_duration(about['measured_s'])} {'live' if 'live' in summary else 'simulated'}"
+            f"{left_out}{partial}")
 
 
 def _latency(latency: dict[str, Any], width: int) -> Table:
@@ -80,13 +84,14 @@ def _facts(summary: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    for label, text in (*_requests(summary), *_machines(summary), *_objective(summary["objective"])):
+    for label, text in (*_requests(summary), *_moves(summary), *_machines(summary), *_live(summary),
+                        *_objective(summary["objective"])):
         table.add_row(label, text)
     return table
 
 
 def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    requests, cache, residency = summary["requests"], summary["cache"], summary["residency"]
+    requests, cache = summary["requests"], summary["cache"]
     retries = f", {count(requests['retries'])} of them retries" if requests["retries"] else ""
     yield "requests", (f"{count(requests['invocations'])} ({number(requests['rate_rps'])}/s{retries})"
                        f"  [dim]in flight at the end[/] {count(requests['in_flight_at_end'])}")
@@ -94,11 +99,19 @@ def _requests(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
                       for name, each in requests["failures"].items())
     colour = "red" if requests["failed"] else "green"
     yield "errors", f"[{colour}]{count(requests['failed'])}[/] ({percent(requests['error_rate'])})  {kinds}"
+    if not measured(summary, Part.CACHE):
+        return
     starts = cache["cold_starts"]
     yield "hit ratio", f"[bold]{percent(cache['hit_ratio'])}[/]"
     yield "cold starts", (f"{count(starts['disk'])} from disk, {count(starts['s3'])} from S3, "
                           f"{count(starts['failed'])} failed waiting  [dim]mean wait[/] "
                           f"{ms(cache['loading_wait_mean_ms'])}")
+
+
+def _moves(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if not measured(summary, Part.RESIDENCY):
+        return
+    residency = summary["residency"]
     yield "loads", (f"{count(residency['loads'])}  [dim]downloads[/] {count(residency['downloads'])} "
                     f"({format_bytes(residency['download_bytes'])})  [dim]evictions[/] {count(residency['evictions'])}"
                     f"  [dim]out of memory[/] {count(residency['out_of_memory'])}")
@@ -112,7 +125,10 @@ def _machines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     use, instances, cost = summary["use"], summary["instances"], summary["cost"]
     each = (f"[dim]{label}[/] {share(use[name]['mean'])[:-2]} / {share(use[name]['peak'])}"
             for name, label in USES.items() if name in use)
-    yield "mean / peak", "  ".join(each)
+    if measured(summary, Part.USE):
+        yield "mean / peak", "  ".join(each)
+    if not measured(summary, Part.INSTANCES):
+        return
     ended = "".join(f", {count(n)} {reason}" for reason, n in instances["ended"].items())
     yield "instances", (f"{number(instances['mean'])} on average, {in_service(instances)}, {paid(instances)}, "
                         f"{instances['joined']} joined{ended}")
@@ -121,6 +137,20 @@ def _machines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield "cost", (f"[bold]{money(cost['per_hour'])}[/] per hour, [bold]{money(cost['per_month'])}[/] per month, "
                        f"[bold]{money(cost['per_million_invocations'])}[/] per million requests")
+
+
+def _live(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of a live run: how well its requests were sent, and what is missing here."""
+    from rich.markup import escape
+
+    live = summary.get("live", {})
+    if "generator" in live and (late := live["generator"]["lag_ms"]):
+        yield "sent late", f"p50 {ms(late['p50'])}, p99 {ms(late['p99'])}, at most {ms(late['max'])}"
+    for error in live.get("errors", ())[:MOST_ERRORS]:
+        status = f"HTTP {error['http_status']}" if error["http_status"] else "no answer"
+        yield "error", f"{count(error['count'])} × {status}: {escape(error['text'][:200])}"
+    if live.get("not_measured"):
+        yield "not measured", ", ".join(live["not_measured"])
 
 
 def _objective(objective: dict[str, Any]) -> Iterator[tuple[str, str]]:

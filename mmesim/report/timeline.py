@@ -40,6 +40,8 @@ class Timeline:
     unit_s: float
     unit: str
     marks: tuple[Mark, ...]
+    clock: str
+    """What passes: ``simulated time``, or ``time`` of a live run."""
 
     def draw_on(self, axes: Any, labels: bool = False) -> None:
         """Limits, unit, warm-up and marks."""
@@ -65,7 +67,7 @@ class Timeline:
                           textcoords="offset points", fontsize=7.5, color=colour("muted"), annotation_clip=False)
 
     def x(self, seconds: Any) -> Any:
-        """Simulated time in the axis' unit."""
+        """Time in the axis' unit."""
         return np.asarray(seconds) / self.unit_s
 
 
@@ -73,7 +75,8 @@ def timeline(run: Run) -> Timeline:
     """The axis of a run."""
     end_s = run.summary["run"]["ended_s"]
     return Timeline(end_s, run.summary["run"]["measured_from_s"], *unit_of(end_s),
-                    tuple(sorted(_marks(run), key=lambda mark: mark.start_s)))
+                    tuple(sorted(_marks(run), key=lambda mark: mark.start_s)),
+                    "time" if "live" in run.summary else "simulated time")
 
 
 def unit_of(end_s: float) -> tuple[float, str]:

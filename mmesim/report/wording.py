@@ -18,6 +18,9 @@ REASONS = {
     Reason.STALL: "admission stalled", Reason.FRONTEND: "receiving and decoding at the server's front end",
     Reason.HOST_CPU: "host CPU", Reason.QUEUE: "queue", Reason.BATCH_WAIT: "waiting for a batch",
     Reason.COMPUTE: "compute", Reason.CONTENTION: "sharing the device", Reason.OVERHEAD: "network and front end"}
+LIVE_REASONS = {**REASONS, Reason.LOAD: "waiting for a load", Reason.COMPUTE: "at the server",
+                Reason.OVERHEAD: "network, gateway and this client"}
+"""Of a live run, whose servers do not tell more."""
 FAILURES = {
     "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
     "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
@@ -59,7 +62,7 @@ def money(value: float | None) -> str:
 
 def count(value: float | None) -> str:
     """A count."""
-    return ABSENT if value is None else format_count(value)
+    return ABSENT if value is None or math.isnan(value) else format_count(value)
 
 
 def number(value: float | None) -> str:
@@ -97,5 +100,6 @@ def target_value(name: str, value: float | None) -> str:
     return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
 
 
-__all__ = ["ABSENT", "FAILURES", "REASONS", "TARGETS", "count", "format_bytes", "format_count", "format_duration",
-           "in_service", "money", "ms", "number", "paid", "percent", "plural", "share", "target_value", "unbroken"]
+__all__ = ["ABSENT", "FAILURES", "LIVE_REASONS", "REASONS", "TARGETS", "count", "format_bytes", "format_count",
+           "format_duration", "in_service", "money", "ms", "number", "paid", "percent", "plural", "share",
+           "target_value", "unbroken"]

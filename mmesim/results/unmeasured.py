@@ -53,7 +53,7 @@ _COLUMNS: dict[Part, tuple[str, ...]] = {
     Part.RESIDENCY: ("loads", "evictions", "reloads", "copies_mean", "download_bytes", "LoadedModelCount",
                      *(count.name.lower() for count in Count)),
     Part.USE: ("GPUUtilization", "GPUMemoryUtilization", "CPUUtilization", "MemoryUtilization", "DiskUtilization",
-               "running_batches", "device_used_bytes", "host_used_bytes", "disk_used_bytes"),
+               "running_batches", "device_used_bytes", "host_used_bytes", "disk_used_bytes", "gpu_bytes", "host_bytes"),
     Part.INSTANCES: ("instances_serving", "instances_running", "instances_desired", "InvocationsPerInstance",
                      "cost_per_hour"),
     Part.BATCHES: ("batch_items_mean", "batches"),
