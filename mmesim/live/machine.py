@@ -83,6 +83,7 @@ class Machine:
 
     def arrive(self, ticket: Ticket, now_ns: int) -> None:
         """A request: it is sent, held or refused."""
+        assert not self._stepping, "inputs come one after another: a replay could not tell otherwise"
         self.now_ns = now_ns
         self._sink.arrived(now_ns, ticket.serial, ticket.model)
         if not self.door.admits(ticket.model, now_ns):
@@ -107,6 +108,7 @@ class Machine:
         """A request that was sent is over; nothing when it is already."""
         if ticket.over:
             return
+        assert not self._stepping, f"{ticket} ends within another input"
         self.now_ns = now_ns
         self._sink.departed(now_ns, ticket.serial, failure)
         if ticket.held:
@@ -116,6 +118,7 @@ class Machine:
 
     def lose(self, instance: int, reason: str, now_ns: int) -> list[Ticket]:
         """The instance is gone. Returns the tickets that were there, held ones too, as failed INSTANCE_LOST."""
+        assert not self._stepping, f"instance {instance} is lost within another input"
         self.now_ns = now_ns
         self._sink.lost(now_ns, instance, reason)
         tickets = self._clear(instance)
