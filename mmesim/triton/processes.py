@@ -23,6 +23,8 @@ from pathlib import Path
 
 MARK = "MMESIM_STARTED_BY"
 GRACE_S = 10.0
+GUARD_GRACE_S = 3.0
+"""Nobody waits for what has outlived its parent."""
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """Even when this program is killed, what it started gets a SIGTERM (setpriv is part of util-linux)."""
 SHARED_MEMORY = Path("/dev/shm")
@@ -159,5 +161,5 @@ def _bytes(pid: int, name: str) -> bytes:
 
 if __name__ == "__main__":
     sys.stdin.buffer.read()
-    end_marked(sys.argv[1])
+    end_marked(sys.argv[1], GUARD_GRACE_S)
     remove_shared_memory(sys.argv[2])

@@ -33,6 +33,8 @@ from mmesim.triton.server import LOCAL, Ports, free_ports, server_command, tail
 from mmesim.triton.tools import find_server
 
 READY_POLL_S = 0.02
+LOG_LINES = 4
+"""Of the log of a server that does not start, in the message."""
 ATTEMPTS = 2
 """Ports that were free may be taken a moment later."""
 
@@ -55,14 +57,19 @@ class LocalProvisioner:
         self._whole = whole
         self._program = find_server(local.program)
         key = blake2b(str(self._root).encode(), digest_size=6).hexdigest()
-        self._mark, self._segments = f"live {key}", f"mmesim-{key}-"
+        of_root, root_segments = f"live {key}", f"mmesim-{key}-"
+        self.mark = f"{of_root}/{os.getpid()}"
+        """In the environment of all that is started here (`mmesim.triton.processes`). Another one in each run: the
+        guard of an earlier run may still be at work."""
+        self.segments = f"{root_segments}{os.getpid()}-"
+        """The names of their shared memory begin so."""
         self._started: dict[int, Started] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._root.mkdir(parents=True, exist_ok=True)
         self._claim = _claimed(self._root)
-        end_marked(self._mark, grace_s=0)
-        remove_shared_memory(self._segments)
-        self._guard = guarded(self._mark, self._segments)
+        end_marked(of_root, grace_s=0)
+        remove_shared_memory(root_segments)
+        self._guard = guarded(self.mark, self.segments)
 
     async def start(self, slot: int) -> Server:
         """A server for this slot, ready and with nothing loaded; its disk may hold models. Raises ServerDown."""
@@ -117,8 +124,8 @@ class LocalProvisioner:
         models.mkdir(parents=True, exist_ok=True)
         command = server_command(self._program, models, ports, (
             f"--metrics-interval-ms={1e3 * self._settings.metrics_interval:g}",
-            f"--backend-config=python,shm-region-prefix-name={self._segments}{slot}-", *self._local.arguments))
-        process = launch(command, f"{self._mark}/{slot}", folder / "tritonserver.log", self._local.environment)
+            f"--backend-config=python,shm-region-prefix-name={self.segments}{slot}-", *self._local.arguments))
+        process = launch(command, f"{self.mark}/{slot}", folder / "tritonserver.log", self._local.environment)
         address = Address(f"{LOCAL}:{ports.http}", f"{LOCAL}:{ports.grpc}", f"{LOCAL}:{ports.metrics}")
         return Started(process, TritonAdapter(f"server-{slot}", address, models, self._settings, pid=process.pid,
                                               whole=self._whole, exited=_end_of(process)))
@@ -130,10 +137,10 @@ class LocalProvisioner:
             async with asyncio.timeout(self._local.start_timeout):
                 while not await server.is_ready():
                     if server.exited.done():
-                        raise ServerDown(f"{server.name} does not start: {server.exited.result()}: {tail(log)}")
+                        raise ServerDown(f"{server.name} does not start: {server.exited.result()}: {tail(log, LOG_LINES)}")
                     await asyncio.sleep(READY_POLL_S)
         except TimeoutError:
-            raise ServerDown(f"{server.name} is not ready after {self._local.start_timeout:g} s: {tail(log)}") from None
+            raise ServerDown(f"{server.name} is not ready after {self._local.start_timeout:g} s: {tail(log, LOG_LINES)}") from None
 
     async def _end(self, slot: int, grace_s: float) -> None:
         started = self._started.pop(slot, None)
@@ -141,9 +148,9 @@ class LocalProvisioner:
             return
         assert started.server.exited is not None
         await started.server.close()
-        await asyncio.to_thread(end_marked, f"{self._mark}/{slot}", grace_s)
+        await asyncio.to_thread(end_marked, f"{self.mark}/{slot}", grace_s)
         await asyncio.shield(started.server.exited)
-        await asyncio.to_thread(remove_shared_memory, f"{self._segments}{slot}-")
+        await asyncio.to_thread(remove_shared_memory, f"{self.segments}{slot}-")
 
 
 def _claimed(root: Path) -> IO[str]:

@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mmesim.live.ports import LoadRefused, ServerDown
-from mmesim.live.servers.base import POLL_MAX_S, BaseServer
+from mmesim.live.servers.base import POLL_MAX_S, BaseServer, is_out_of_memory
 
 TARGET = "X-Amzn-SageMaker-Target-Model"
 LINKS = ".sagemaker"
@@ -67,7 +67,8 @@ class SageMakerAdapter(BaseServer):
                 raise ServerDown(f"{self.name} does not answer any more, nor its health check") from None
             raise LoadRefused(f"timed out: {model} is not loaded after {timeout_s:g} s") from None
         if status not in (HTTPStatus.OK, HTTPStatus.CONFLICT):
-            raise LoadRefused(_words(text), out_of_memory=status == HTTPStatus.INSUFFICIENT_STORAGE)
+            short = status == HTTPStatus.INSUFFICIENT_STORAGE or is_out_of_memory(text)
+            raise LoadRefused(_words(text), out_of_memory=short)
 
     async def unload(self, model: str, timeout_s: float) -> None:
         """Unloads it; Triton answers when it has gone, or was not there. Raises ServerDown."""

@@ -45,7 +45,8 @@ class Sample:
 
 def parse(text: str) -> list[Sample]:
     """The series of a metrics page with Triton's names. Raises ValueError when it is something else."""
-    return [Sample(sample.name, tuple(sorted(sample.labels.items())), sample.value, family.type == "counter")
+    return [Sample(sample.name.removesuffix("_total"), tuple(sorted(sample.labels.items())), sample.value,
+                   family.type == "counter")  # the parser adds _total to the names of counters
             for family in text_string_to_metric_families(text) for sample in family.samples
             if sample.name.startswith("nv_")]
 

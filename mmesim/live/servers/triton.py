@@ -21,9 +21,10 @@ from mmesim.live.ports import LoadRefused, ServerDown
 from mmesim.live.servers.base import BaseServer, is_out_of_memory
 
 CHANNEL = (("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
-           ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100),
+           ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 2000),
            ("grpc.max_reconnect_backoff_ms", 500))
-"""A server that returns is reached again within half a second; an index of thousands of models is no error."""
+"""A server that returns is reached again within half a second (`min`: how long an attempt to connect may take); an
+index of thousands of models is no error."""
 GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
