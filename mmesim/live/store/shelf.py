@@ -55,6 +55,8 @@ class Shelf:
         self._room = self.repository.parent / ROOM / self.repository.name
         self._work = self._room / "work"
         self._busy: set[Path] = set()
+        self._known: dict[str, tuple[int, Manifest]] = {}
+        """Folder -> inode and manifest when it was last read."""
         self._switch = threading.Lock()
         """Held while a folder's place changes hands."""
         for folder in (self.repository, self._work):
@@ -92,6 +94,7 @@ class Shelf:
             if os.path.lexists(place) and not self._take_away(manifest.model, work):
                 raise FetchFailed(f"{place} was put there by somebody else")
             folder.rename(place)
+            self._known.pop(manifest.model, None)
         self._sync_places()
 
     def delete(self, model: str) -> bool:
@@ -106,18 +109,32 @@ class Shelf:
         """Whole models; what a crash left is removed."""
         with self._switch:
             left = [path for path in self._work.iterdir() if path not in self._busy]
-            found = {path.name: self._manifest(path.name) for path in sorted(self.repository.iterdir())}
+            self._known = {entry.name: found for entry in self._folders() if (found := self._look(entry))}
+            held = {model: manifest for model, (_, manifest) in self._known.items()}
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
-        return {model: manifest for model, manifest in found.items() if manifest}
+        return held
 
     def strangers(self) -> tuple[str, ...]:
         """What somebody else put into the repository."""
-        return tuple(sorted(path.name for path in self.repository.iterdir() if not self._manifest(path.name)))
+        return tuple(entry.name for entry in self._folders() if not self._manifest(entry.name))
+
+    def _folders(self) -> list[os.DirEntry[str]]:
+        with os.scandir(self.repository) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+
+    def _look(self, entry: os.DirEntry[str]) -> tuple[int, Manifest] | None:
+        """The manifest, read only where another folder stands than last time: thousands are looked at regularly."""
+        known = self._known.get(entry.name)
+        if known and known[0] == entry.inode():
+            return known
+        manifest = self._manifest(entry.name)
+        return (entry.inode(), manifest) if manifest else None
 
     def _take_away(self, model: str, work: Path) -> bool:
         if not self._manifest(model):
             return False
+        self._known.pop(model, None)
         (self.repository / model).rename(Path(tempfile.mkdtemp(dir=work)) / model)
         return True
 
