@@ -72,9 +72,9 @@ def example(
     note(f"12 models in {folder / 'models'}\nmmesim live serve {written}")
 
 
-def missing(error: ImportError) -> InputError:
+def missing(error: ImportError, hint: str = EXTRA) -> InputError:
     """What to say when a library of live mode is not installed."""
-    return InputError(Problem(f"live mode needs {error.name}", hint=EXTRA))
+    return InputError(Problem(f"live mode needs {error.name}", hint=hint))
 
 
 def run_loop(work: Coroutine[Any, Any, None]) -> None:

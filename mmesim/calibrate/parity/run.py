@@ -78,7 +78,7 @@ def parity(scenario: str, overrides: Sequence[str], out: Path, tries: int, say: 
     archives = write_archives(first.models, out / "archives")
     with s3_server(archives, out) as s3_url:
         say(f"measuring: {_about(first)} live ...")
-        lived = _live(first, s3_url, out, "measured")
+        lived = live_run(first, s3_url, out, "measured")
         measured = measure(first, lived.timings, lived.requests)
         done = [_try(scenario, overrides, seed + n, measured, s3_url, out, n + 1, say) for n in range(tries)]
     return Parity(first.scenario.name, measured, done)
@@ -88,7 +88,7 @@ def _try(scenario: str, overrides: Sequence[str], seed: int, measured: Measured,
          say: Say) -> Try:
     built = _built(scenario, overrides, seed)
     say(f"try {number}: {_about(built)} live ...")
-    lived = _live(built, s3_url, out, f"live-{number}")
+    lived = live_run(built, s3_url, out, f"live-{number}")
     say(f"try {number}: simulated ...")
     simulated = _simulated(scenario, [*overrides, *as_settings(measured)], seed, out, f"simulated-{number}")
     rows = figures(lived.run.summary, simulated.summary, lived.timings)
@@ -103,7 +103,8 @@ def _about(built: Build) -> str:
     return f"{built.duration_ns / 1e9:.0f} s, seed {built.seed}"
 
 
-def _live(built: Build, s3_url: str, out: Path, name: str) -> Lived:
+def live_run(built: Build, s3_url: str, out: Path, name: str) -> Lived:
+    """The workload of a scenario on real servers, and its journal replayed; results go to ``out/name``."""
     with serving(built, s3_url, out / f"{name}-world") as served:
         run = _loaded(built, served, out / name)
     with open_journal(served.journal) as journal:
