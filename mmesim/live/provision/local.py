@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +34,7 @@ from mmesim.triton.server import LOCAL, Ports, free_ports, server_command, tail
 from mmesim.triton.tools import find_server
 
 READY_POLL_S = 0.02
+LOG = "tritonserver.log"
 LOG_LINES = 4
 """Of the log of a server that does not start, in the message."""
 ATTEMPTS = 2
@@ -125,22 +127,23 @@ class LocalProvisioner:
         command = server_command(self._program, models, ports, (
             f"--metrics-interval-ms={1e3 * self._settings.metrics_interval:g}",
             f"--backend-config=python,shm-region-prefix-name={self.segments}{slot}-", *self._local.arguments))
-        process = launch(command, f"{self.mark}/{slot}", folder / "tritonserver.log", self._local.environment)
+        process = launch(command, f"{self.mark}/{slot}", folder / LOG, self._local.environment)
         address = Address(f"{LOCAL}:{ports.http}", f"{LOCAL}:{ports.grpc}", f"{LOCAL}:{ports.metrics}")
         return Started(process, TritonAdapter(f"server-{slot}", address, models, self._settings, pid=process.pid,
                                               whole=self._whole, exited=_end_of(process)))
 
     async def _ready(self, slot: int, started: Started) -> None:
-        server, log = started.server, self._folder(slot) / "tritonserver.log"
+        server, limit_s = started.server, self._local.start_timeout
         assert server.exited is not None
-        try:
-            async with asyncio.timeout(self._local.start_timeout):
-                while not await server.is_ready():
-                    if server.exited.done():
-                        raise ServerDown(f"{server.name} does not start: {server.exited.result()}: {tail(log, LOG_LINES)}")
+        fault = f"is not ready after {limit_s:g} s"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not server.exited.done():
+                    if await server.is_ready():
+                        return
                     await asyncio.sleep(READY_POLL_S)
-        except TimeoutError:
-            raise ServerDown(f"{server.name} is not ready after {self._local.start_timeout:g} s: {tail(log, LOG_LINES)}") from None
+                fault = f"does not start: {server.exited.result()}"
+        raise ServerDown(f"{server.name} {fault}: {tail(self._folder(slot) / LOG, LOG_LINES)}")
 
     async def _end(self, slot: int, grace_s: float) -> None:
         started = self._started.pop(slot, None)
