@@ -51,6 +51,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """The header in this block. Raises ReadError, FetchFailed."""
         if not buf:
             raise tarfile.ReadError("the tar has no end mark")
         try:
