@@ -83,9 +83,9 @@ def _row(figure: Figure) -> dict[str, Any]:
     percent = None if difference is None else difference if figure.kind == "points" else 100 * difference
     aim = "" if figure.aim is None else f"± {figure.aim:g} points" if figure.kind == "points" else f"± {figure.aim:.0%}"
     verdict = {None: "", True: "met", False: "missed"}[figure.met]
+    unit = " points" if figure.kind == "points" else " %"
     return {"": figure.name, "unit": figure.unit, "live": _number(figure.live), "simulated": _number(figure.simulated),
-            "difference": "" if percent is None else f"{percent:+.1f}" + (" points" if figure.kind == "points" else " %"),
-            "aim": aim, "verdict": verdict}
+            "difference": "" if percent is None else f"{percent:+.1f}{unit}", "aim": aim, "verdict": verdict}
 
 
 def _number(value: float | None) -> str:
@@ -95,4 +95,4 @@ def _number(value: float | None) -> str:
 def _replayed(one: Try) -> str:
     counts = one.replayed.counts
     what = f"replay of {counts['requests']:,} requests, {counts['steps']:,} steps, {counts['evictions']:,} evictions"
-    return f"{what}: every action the same" if one.replayed.is_equal else f"{what}: NOT the same ({one.replayed.difference})"
+    return f"{what}: " + ("every action the same" if one.replayed.is_equal else f"NOT equal ({one.replayed.difference})")

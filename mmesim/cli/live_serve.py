@@ -32,7 +32,7 @@ def serve(
 ) -> None:
     """Serve many models from one or several Triton servers, under the policies of a scenario.
 
-    Speaks the SageMaker Runtime API and KServe v2 (HTTP, gRPC). SIGTERM or Ctrl-C drains: what is under way is answered.
+    Speaks the SageMaker Runtime API and KServe v2 (HTTP, gRPC). SIGTERM or Ctrl-C drains: what came in is answered.
 
     Examples:
 
