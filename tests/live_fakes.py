@@ -68,11 +68,11 @@ class FakeServer:
 
 
 class FakeStore:
-    """Archives by name; `disks[repository]` what lies there."""
+    """Archives by name; `disks[repository]`: the version of what lies there."""
 
     def __init__(self, names: list[str]) -> None:
         self.archives = {name: Archive(name, SIZE, "1") for name in names}
-        self.disks: dict[Path, dict[str, int]] = {}
+        self.disks: dict[Path, dict[str, str]] = {}
         self.fails = ""
         self.fetches = 0
 
@@ -87,14 +87,15 @@ class FakeStore:
         self.fetches += 1
         if self.fails:
             raise FetchFailed(self.fails)
-        self.disks.setdefault(repository, {})[archive.name] = SIZE
+        self.disks.setdefault(repository, {})[archive.name] = archive.version
         return Fetched(SIZE, SIZE, 1000)
 
     async def delete(self, model: str, repository: Path) -> None:
         self.disks.setdefault(repository, {}).pop(model, None)
 
-    async def held(self, repository: Path) -> Mapping[str, int]:
-        return dict(self.disks.get(repository, {}))
+    async def manifests(self, repository: Path) -> Mapping[str, SimpleNamespace]:
+        return {name: SimpleNamespace(version=version, disk_bytes=SIZE)
+                for name, version in self.disks.get(repository, {}).items()}
 
     async def close(self) -> None:
         pass

@@ -119,7 +119,7 @@ def test_what_servers_hold_at_the_start_is_served_at_once() -> None:
     provisioner, store = FakeProvisioner(), FakeStore([A, B, C])
     server = provisioner.servers[0] = FakeServer(0)
     server.loaded = {A, "stray"}
-    store.disks[server.repository] = {A: 100, B: 100, "litter": 100}
+    store.disks[server.repository] = {A: "1", B: "1", "litter": "1"}
 
     async def scene(w: SimpleNamespace) -> None:
         assert (await served(w, A)).tier is Tier.GPU

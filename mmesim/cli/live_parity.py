@@ -94,5 +94,7 @@ def _number(value: float | None) -> str:
 
 def _replayed(one: Try) -> str:
     counts = one.replayed.counts
-    what = f"replay of {counts['requests']:,} requests, {counts['steps']:,} steps, {counts['evictions']:,} evictions"
-    return f"{what}: " + ("every action the same" if one.replayed.is_equal else f"NOT equal ({one.replayed.difference})")
+    what = f"replay, {counts['requests']:,} requests, {counts['steps']:,} steps, {counts['evictions']:,} evictions"
+    if one.replayed.is_equal:
+        return f"{what}: every action the same"
+    return f"{what}: NOT equal: {one.replayed.difference}"

@@ -106,6 +106,16 @@ class Fetched:
     """How long the unpacking took of the whole."""
 
 
+class Manifest(Protocol):
+    """What is known of a model's folder."""
+
+    @property
+    def version(self) -> str:
+        """Of the archive it comes from."""
+    @property
+    def disk_bytes(self) -> int: ...
+
+
 class Store(Protocol):
     """Where the models come from, and how they get to a server's disk."""
 
@@ -122,8 +132,8 @@ class Store(Protocol):
     async def delete(self, model: str, repository: Path) -> None:
         """Takes the model's folder away; it vanishes at once."""
 
-    async def held(self, repository: Path) -> Mapping[str, int]:
-        """Whole models in the repository -> bytes on the disk. What an interrupted fetch or delete left is removed."""
+    async def manifests(self, repository: Path) -> Mapping[str, Manifest]:
+        """Whole models in the repository. What an interrupted fetch or delete left is removed."""
 
     async def close(self) -> None:
         """Ends what is under way."""

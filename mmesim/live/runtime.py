@@ -22,7 +22,17 @@ from mmesim.live.fleet import Fleet, Watch
 from mmesim.live.hands import Hands, Limits
 from mmesim.live.machine import Machine, Sink
 from mmesim.live.models import Models
-from mmesim.live.ports import MAX_ATTEMPTS, FetchFailed, Provisioner, Server, ServerDown, Store, Taken, Ticket
+from mmesim.live.ports import (
+    MAX_ATTEMPTS,
+    FetchFailed,
+    Manifest,
+    Provisioner,
+    Server,
+    ServerDown,
+    Store,
+    Taken,
+    Ticket,
+)
 from mmesim.live.reconcile import Difference, Held, compare
 from mmesim.live.setup import Setup
 
@@ -285,15 +295,8 @@ class Runtime:
             log.warning("no place for model %s: raise models.spare and start anew", name)
         for event in change.events:
             self.post(event)
-        for model in change.replaced:
-            self._outdate(model)
-
-    def _outdate(self, model: int) -> None:
-        """Files at rest of an archive that was replaced; loaded copies go on serving."""
-        for slot in self.fleet.in_service:
-            if self._state(slot, model) in (Residency.ON_DISK, Residency.FAILED) and not self._is_starting(model):
-                self.hands.do(act.DeleteArtifact(slot, model, "replaced in the store"))
-                self.post(ev.CopyLost(slot, model, on_disk=False))
+        if change.replaced:
+            await self.reconcile()
 
     async def reconcile(self) -> Mapping[int, Difference]:
         """Compare belief and reality on all servers; returns the differences, which are resolved."""
@@ -314,10 +317,17 @@ class Runtime:
     async def _look(self, slot: int) -> tuple[int, Held, Mapping[str, Taken | None]]:
         """What a server holds: (when the look began, it, memory of what is READY and not known to be)."""
         looked_ns, server, numbers = self._clock.now_ns(), self.fleet.server(slot), self.models.numbers
-        on_disk, index = await self._store.held(server.repository), await server.index()
+        manifests, index = await self._store.manifests(server.repository), await server.index()
+        on_disk = {name: found.disk_bytes for name, found in manifests.items() if self._is_current(name, found)}
         ready = frozenset(name for name, state in index.items() if state == "READY")
         news = [name for name in ready if name in numbers and self._state(slot, numbers[name]) is not Residency.READY]
         return looked_ns, Held(ready, on_disk), {name: await server.taken(name) for name in news}
+
+    def _is_current(self, name: str, found: Manifest) -> bool:
+        """Whether files are of the archive that the store has now: others count as gone, once nothing is loaded from
+        them."""
+        archive = self.models.archives.get(name)
+        return archive is None or archive.version == found.version
 
     def _settle(self, slot: int, looked_ns: int, held: Held, taken: Mapping[str, Taken | None]) -> Difference:
         """Tell the controller what is different, all at once."""

@@ -183,7 +183,7 @@ class _Remembering:
         self._store = store
         self._state = state
         self.unpacked_bytes, self.fetch, self.delete = store.unpacked_bytes, store.fetch, store.delete
-        self.held, self.close = store.held, store.close
+        self.manifests, self.close = store.manifests, store.close
         self._kept: Mapping[str, Archive] = {}
 
     async def list(self) -> Mapping[str, Archive]:
