@@ -1,6 +1,6 @@
 """What the gateway adds to a warm request, beside direct Triton on the same machine, and what a core of it carries.
 
-    python -m benchmarks.gateway [--rounds 5] [--seconds 2] [--idle 3000] [--json]
+    python -m benchmarks.gateway [--rounds 5] [--seconds 2] [--idle 3000] [--soak 500000] [--json]
 
 Three processes: a real Triton with a python-backend model that does nothing, the gateway before it (alone, with an
 endpoint that always says yes: what the controller costs comes on top), and this one, which asks. Direct and through the
@@ -39,6 +39,7 @@ from mmesim.triton.example import sleeping
 from mmesim.triton.processes import usage
 from mmesim.triton.server import free_ports
 from mmesim.triton.tools import find_server
+from mmesim.units import MIB
 
 MODEL = "nothing"
 DIRECT, KSERVE, SAGEMAKER = f"/v2/models/{MODEL}/infer", f"/v2/models/{MODEL}/infer", "/endpoints/mme/invocations"
@@ -235,6 +236,15 @@ def idling(port: int, pid: int, count: int, seconds: float) -> dict[str, float]:
     return {name: round(value, 3) for name, value in loop_run(measure).items()}
 
 
+def soaked(port: int, pid: int, requests: int) -> dict[str, float]:
+    """Memory before and after so many requests, on connections that are made anew every two seconds."""
+    loop_run(partial(ask, port, KSERVE, 16, 5.0))
+    before, count = usage(pid), 0
+    while count < requests:
+        count += len(loop_run(partial(ask, port, KSERVE, 16, 2.0)))
+    return {"requests": count, "rss_mib_before": before.rss_bytes / MIB, "rss_mib_after": usage(pid).rss_bytes / MIB}
+
+
 def loop_run(story: Callable[[], Coroutine[object, object, T]]) -> T:
     """Runs a coroutine on uvloop."""
     import uvloop
@@ -260,6 +270,8 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, object]:
             process("--serve", carrier_port, f"127.0.0.1:{instant_port}", *options.profile) as pid:
         found["carries"] = {way: carried(carrier_port, pid, path, 16, options.rounds, options.seconds)
                             for way, path in (("kserve", KSERVE), ("sagemaker", SAGEMAKER))}
+        if options.soak:
+            found["soak"] = soaked(carrier_port, pid, options.soak)
     return found
 
 
@@ -269,6 +281,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--idle", type=int, default=3000)
+    parser.add_argument("--soak", type=int, default=0, metavar="REQUESTS")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", nargs=1, default=[], metavar="FILE")
     parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)

@@ -245,6 +245,19 @@ def test_slow_headers_and_slow_bodies_are_cut_off_and_count_nowhere(run: Any) ->
     run(story())
 
 
+def test_a_client_that_does_not_read_its_answer_is_cut_off(run: Any) -> None:
+    async def story() -> None:
+        async with RawServer(echoes) as server:
+            endpoint = StubEndpoint([server], ("m",))
+            async with gateway(endpoint, body_timeout="300ms") as running:
+                _, writer = await connect(running)
+                writer.transport.pause_reading()
+                writer.write(INFER % 6_000_000 + bytes(6_000_000))
+                await until(lambda: endpoint.ended == {Failure.NONE: 1})
+                await until(lambda: not running.connections)
+    run(story())
+
+
 def test_idle_connections_are_kept_and_then_closed(run: Any) -> None:
     async def story() -> None:
         async with RawServer(well) as server, \

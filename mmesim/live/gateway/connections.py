@@ -1,7 +1,8 @@
 """The server's side of client connections: aiohttp's HTTP server, bounded in number and in patience.
 
 aiohttp keeps idle connections, pipelining, chunked bodies and disconnections; what it does not bound is how many there
-are and how long the headers of a request may take to arrive (a slow-loris sends a byte now and then).
+are, how long the headers of a request may take to arrive (a slow-loris sends a byte now and then), and how long an
+answer waits for a client that does not read it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
-    """One client's connection, which knows since when the headers of its next request have been on their way."""
+    """One client's connection, which tells its listener when it owes something: headers, or taking an answer."""
 
     __slots__ = ("_listener", "serving")
 
@@ -41,11 +42,19 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if not self.serving:
-            self._listener.heads.setdefault(self, self._listener.now_s())
+            self._listener.owes(self, self._listener.settings.header_timeout)
         super().data_received(data)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._listener.owes(self, self._listener.settings.body_timeout)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._listener.due_s.pop(self, None)
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._listener.heads.pop(self, None)
+        self._listener.due_s.pop(self, None)
         super().connection_lost(exc)
 
 
@@ -56,14 +65,18 @@ class Listener(web.Server):
         super().__init__(self._serve, handler_cancellation=True)
         self._handler = handler
         self.settings = settings
-        self.heads: dict[Connection, float] = {}
-        """Connections on which the headers of a request are on their way, and since when."""
+        self.due_s: dict[Connection, float] = {}
+        """Connections whose client owes something, and until when."""
         self.now_s = asyncio.get_running_loop().time
         self._sweeper = asyncio.create_task(self._sweep())
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), keepalive_timeout=self.settings.idle_timeout,
                           access_log=None, auto_decompress=False, read_bufsize=READ_BYTES, lingering_time=LINGER_S)
+
+    def owes(self, connection: Connection, within_s: float) -> None:
+        """Its client must move on within this time; what it owes already stays due."""
+        self.due_s.setdefault(connection, self.now_s() + within_s)
 
     async def close(self) -> None:
         """Closes every connection; what is still under way is cancelled."""
@@ -72,7 +85,7 @@ class Listener(web.Server):
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection: Connection = request.protocol  # type: ignore[assignment]
-        self.heads.pop(connection, None)
+        self.due_s.pop(connection, None)
         connection.serving = True
         try:
             return await self._handler(request)
@@ -80,9 +93,10 @@ class Listener(web.Server):
             connection.serving = False
 
     async def _sweep(self) -> None:
-        """Cuts off those whose headers take too long."""
+        """Cuts off those that are overdue."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            latest_s = self.now_s() - self.settings.header_timeout
-            for connection in [one for one, since_s in self.heads.items() if since_s < latest_s]:
-                connection.force_close()
+            now_s = self.now_s()
+            for connection in [one for one, due_s in self.due_s.items() if due_s < now_s]:
+                if connection.transport is not None:
+                    connection.transport.abort()

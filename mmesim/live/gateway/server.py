@@ -51,6 +51,11 @@ class Gateway:
         return self._rpc.port if self._rpc else None
 
     @property
+    def connections(self) -> int:
+        """Clients that are connected over HTTP."""
+        return len(self._listener.connections)
+
+    @property
     def ready(self) -> bool:
         """Whether a request would be served now."""
         return self.endpoint.ready and not self.draining

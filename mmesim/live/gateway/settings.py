@@ -87,7 +87,8 @@ class GatewaySettings(ListenSettings):
     header_timeout: Duration = 10.0
     """From the first byte of a request to the end of its headers; slower clients are cut off."""
     body_timeout: Duration = 60.0
-    """From the end of the headers to the end of the body; slower clients get 408."""
+    """From the end of the headers to the end of the body; slower clients get 408. And how long an answer waits for a
+    client that does not read on."""
     idle_timeout: Duration = 120.0
     """A connection without a request for so long is closed."""
     drain_timeout: Duration = 65.0
