@@ -1,4 +1,4 @@
-"""A progress bar over simulated time: shown after a second, on a terminal only."""
+"""Progress bars over the time of a run, simulated or live: shown after a second, on a terminal only."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def no_steps(what: str, total: int) -> Iterator[None]:
 @contextmanager
 def simulated_time(what: str, duration_ns: int, *, wanted: bool) -> Iterator[Callable[[int], None] | None]:
     """Gives the function to call with the simulated time (ns), or None when nobody looks."""
+    with passing_time(what, duration_ns, wanted=wanted) as show:
+        started = time.monotonic()
+
+        def tick(now_ns: int) -> None:
+            assert show is not None
+            show(now_ns, f"{seconds(now_ns) / (time.monotonic() - started):,.0f} × real time")
+
+        yield show and tick
+
+
+@contextmanager
+def passing_time(what: str, duration_ns: int, *, wanted: bool) -> Iterator[Callable[[int, str], None] | None]:
+    """Gives the function to call with the time of a run (ns) and what to say of it, or None when nobody looks."""
     if not wanted or not sys.stderr.isatty():
         yield None
         return
@@ -54,17 +67,15 @@ def simulated_time(what: str, duration_ns: int, *, wanted: bool) -> Iterator[Cal
     started = time.monotonic()
     shown = False
 
-    def tick(now_ns: int) -> None:
+    def show(now_ns: int, text: str) -> None:
         nonlocal shown
-        elapsed_s = time.monotonic() - started
-        if not shown and elapsed_s > QUIET_FOR_S:
+        if not shown and time.monotonic() - started > QUIET_FOR_S:
             bar.start()
             shown = True
         if shown:
-            pace = seconds(now_ns) / elapsed_s
-            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))}, {pace:,.0f} × real time")
+            bar.update(task, completed=now_ns, at=f"{format_duration(seconds(now_ns))}, {text}")
 
     try:
-        yield tick
+        yield show
     finally:
         bar.stop()

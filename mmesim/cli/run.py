@@ -58,7 +58,7 @@ def run(
         _dry_run(loaded, as_json, say)
         return
     result, folder = simulate_to(loaded, out, say, bar=not quiet, report=loaded.output.report and not no_report)
-    _show(result, folder, as_json, say)
+    show(result, folder, as_json, say)
     if result.partial:
         raise typer.Exit(EXIT_INTERRUPTED)
     if check and not result.objective_met:
@@ -119,7 +119,8 @@ def _simulated(built: Build, writer: OutputWriter, say: Say, bar: bool) -> Run:
         return simulate(built, out=writer, journal=journal, progress=tick, say=say)
 
 
-def _show(result: Run, folder: Path, as_json: bool, say: Say) -> None:
+def show(result: Run, folder: Path, as_json: bool, say: Say) -> None:
+    """A result that was written to `folder`, on stdout."""
     if as_json:
         print_json(result.summary)
     else:

@@ -54,7 +54,8 @@ def _head(summary: dict[str, Any]) -> str:
     about = summary["run"]
     left_out = f", {format_duration(about['measured_from_s'])} warm-up left out" if about["measured_from_s"] else ""
     partial = "  [bold red]stopped early[/]" if about["partial"] else ""
-    return (f"\n[bold]{summary['name']}[/]  {plural(about['models'], 'model')} on {about['instance_type']}, seed "
+    where = summary["live"].get("target", "real servers") if "live" in summary else about["instance_type"]
+    return (f"\n[bold]{summary['name']}[/]  {plural(about['models'], 'model')} on {where}, seed "
             f"{about['seed']}, {format_duration(about['measured_s'])} {'live' if 'live' in summary else 'simulated'}"
             f"{left_out}{partial}")
 

@@ -39,7 +39,7 @@ def _lateness(late_ns: dict[str, float], median_ns: float, effort: Effort) -> It
         yield (f"The generator was late by {format_duration(late_ns['p99'] / 1e9)} at p99 (at most "
                f"{format_duration(late_ns['max'] / 1e9)}): latencies up to that are its own, not the endpoint's.")
     if effort.never_sent:
-        yield f"{format_count(effort.never_sent)} requests were due and had not been sent when the run ended."
+        yield f"{format_count(effort.never_sent)} requests were overdue, and not sent, when the run ended."
 
 
 def _business(shares: NDArray[np.float64]) -> Iterator[str]:

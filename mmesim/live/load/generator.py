@@ -26,6 +26,8 @@ AT_ONCE = 64
 """Requests sent before answers are looked at again."""
 LEAD_NS = 20_000_000
 """From the start to time 0."""
+OVERDUE_NS = 100_000_000
+"""What was due so long before the end and had not been sent is said not to have been sent in time for it."""
 PROGRESS_S = 0.25
 GRACE_S = 5.0
 """How long requests under way at the end are waited for, out of courtesy to the server."""
@@ -51,7 +53,7 @@ class Effort:
     held_back: int = 0
     """Requests that found `max_in_flight` under way."""
     never_sent: int = 0
-    """Of those, still held back at the end."""
+    """Requests that were overdue at the end."""
     peak_in_flight: int = 0
 
 
@@ -164,7 +166,8 @@ class Generator:
         while callers.due_ns() < self.ended_ns:
             if (one := callers.next()) is not None:
                 self._under_way[one.serial] = one
-        self.effort.never_sent = sum(one.sent_ns < 0 for one in self._under_way.values())
+        self.effort.never_sent = sum(one.sent_ns < 0 and self.ended_ns - one.issued_ns > OVERDUE_NS
+                                     for one in self._under_way.values())
         for one in self._under_way.values():
             self._log.wait(one)
 

@@ -7,7 +7,7 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmesim.live.load import effort
+from mmesim.live.load.aim import MAX_IN_FLIGHT
 from mmesim.live.load.callers import Callers
 from mmesim.live.load.generator import Generator, Progress
 from mmesim.live.load.log import RequestLog, read_log
@@ -26,8 +27,6 @@ from mmesim.results.run import Run
 from mmesim.results.unmeasured import Part
 from mmesim.scenario.build import Build
 
-MAX_IN_FLIGHT = 10_000
-"""By default; each needs a connection."""
 SPARE_FILES = 200
 """File descriptors that are not connections."""
 MOST_ERRORS = 20
@@ -131,8 +130,3 @@ def _gentle_interrupt(generator: Generator) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-
-
-def groups_of(build: Build) -> Sequence[Sequence[str]]:
-    """Names of the models, group by group of the scenario."""
-    return [group.names() for group in build.scenario.models]

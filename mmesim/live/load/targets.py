@@ -16,7 +16,7 @@ from mmesim.errors import InputError, Problem
 from mmesim.live.load.answers import WANTED, Outcome, outcome_of
 from mmesim.live.load.bodies import Bodies, Body
 from mmesim.live.load.http import Address, Answer, Pool, Unreachable
-from mmesim.triton.client import TritonClient
+from mmesim.triton.client import TritonClient, TritonError
 
 API_SAGEMAKER, API_KSERVE = "sagemaker", "kserve"
 BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size={}"
@@ -121,8 +121,12 @@ def ask_config(address: Address, token: str) -> Callable[[str], Mapping[str, Any
     headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(model: str) -> Mapping[str, Any]:
-        config: dict[str, Any] = json.loads(
-            client.call("GET", f"{address.path}/v2/models/{quote(model, safe='')}/config", headers=headers))
+        path = f"{address.path}/v2/models/{quote(model, safe='')}/config"
+        try:
+            config: dict[str, Any] = json.loads(client.call("GET", path, headers=headers))
+            config["input"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise TritonError(f"GET {path}: not a configuration") from error
         return config
 
     return ask
