@@ -43,7 +43,7 @@ VARIANT = "AllTraffic"
 def page(meter: Meter) -> bytes:
     """The whole page."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(meter))  # type: ignore[arg-type]
+    registry.register(_Collector(meter))
     registry.register(PROCESS_COLLECTOR)
     registry.register(GC_COLLECTOR)
     return generate_latest(registry)

@@ -6,14 +6,16 @@ Every call has a time-out. `interrupt` ends those under way at once when it is k
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 
 from mmesim.live.ports import Address, ServerDown, Taken
-from mmesim.live.servers import memory, scrape
+from mmesim.live.servers import memory
+from mmesim.live.servers import scrape as pages
 from mmesim.live.servers.settings import ServerSettings
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ OUT_OF_MEMORY = ("out of memory", "out_of_memory", "outofmemory", "memoryerror",
 """What CUDA, frameworks, Python and NumPy say when memory is short, in lower case; `tensor is not initialized` is
 TensorFlow's, `alloc_failed` cuBLAS's, `memory limit set for` that of Triton's --model-load-gpu-limit. Triton's own
 SageMaker service (src/sagemaker_server.cc) knows fewer, and also a bare "OOM", which may be in a model's name."""
-MACHINE = scrape.Whole()
+MACHINE = pages.Whole()
 
 
 def is_out_of_memory(message: str) -> bool:
@@ -34,11 +36,11 @@ def is_out_of_memory(message: str) -> bool:
     return any(words in lower for words in OUT_OF_MEMORY)
 
 
-class BaseServer:
+class BaseServer(ABC):
     """One Triton server. `pid`: its process, where it is on this machine; `whole`: what 100 % of its levels is."""
 
     def __init__(self, name: str, address: Address, repository: Path, settings: ServerSettings, *,
-                 pid: int | None = None, whole: scrape.Whole = MACHINE,
+                 pid: int | None = None, whole: pages.Whole = MACHINE,
                  exited: asyncio.Future[str] | None = None) -> None:
         self.name = name
         self.address = address
@@ -50,8 +52,8 @@ class BaseServer:
         self._whole = whole
         self._http: aiohttp.ClientSession | None = None
         self._lost: asyncio.Future[str] | None = None
-        self._totals = scrape.Totals()
-        self._processes: scrape.ProcessLevels | None = None
+        self._totals = pages.Totals()
+        self._processes: pages.ProcessLevels | None = None
         self._device = memory.DeviceMemory(self._gpu_used_bytes, settings.metrics_interval)
 
     def __repr__(self) -> str:
@@ -70,9 +72,21 @@ class BaseServer:
         if session is not None:
             await session.close()
 
-    async def index(self) -> Mapping[str, str]:
-        """`Server.index`, of each dialect."""
-        raise NotImplementedError
+    # Of each dialect, see `mmesim.live.ports.Server`.
+
+    @abstractmethod
+    async def is_ready(self) -> bool: ...
+
+    @abstractmethod
+    async def index(self) -> Mapping[str, str]: ...
+
+    @abstractmethod
+    async def load(self, model: str, timeout_s: float) -> None: ...
+
+    @abstractmethod
+    async def unload(self, model: str, timeout_s: float) -> None: ...
+
+    # What they share.
 
     async def taken(self, model: str) -> Taken | None:
         """What a loaded copy takes, measured as the settings say."""
@@ -89,10 +103,10 @@ class BaseServer:
         levels = {"LoadedModelCount": float(sum(state == "READY" for state in states.values()))}
         samples = await self._samples()
         levels.update(self._totals.take(samples))
-        levels.update(scrape.device_levels(samples))
-        levels.update(scrape.machine_levels(samples) if self._pid is None
+        levels.update(pages.device_levels(samples))
+        levels.update(pages.machine_levels(samples) if self._pid is None
                       else await asyncio.to_thread(self._process_levels, self._pid))
-        levels.update(await asyncio.to_thread(scrape.disk_levels, self.repository, self._whole))
+        levels.update(await asyncio.to_thread(pages.disk_levels, self.repository, self._whole))
         return levels
 
     async def _unloaded(self, model: str) -> None:
@@ -108,25 +122,27 @@ class BaseServer:
             self._lost = asyncio.get_running_loop().create_future()
         lost, task = self._lost, asyncio.ensure_future(call)
         try:
-            await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {task, lost}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 raise ServerDown(f"{self.name} {lost.result()}")
             return task.result()
         finally:
             task.cancel()
 
-    async def _fetch(self, method: str, url: str, timeout_s: float, **arguments: object) -> tuple[int, str]:
+    async def _fetch(self, method: str, url: str, timeout_s: float | None,
+                     **arguments: Any) -> tuple[int, str]:
         """Status and text. Raises ServerDown, TimeoutError."""
         if self._http is None:
             self._http = aiohttp.ClientSession()
         try:
             async with asyncio.timeout(timeout_s), self._http.request(
-                    method, url, timeout=aiohttp.ClientTimeout(None), **arguments) as answer:  # type: ignore[arg-type]
+                    method, url, timeout=aiohttp.ClientTimeout(None), **arguments) as answer:
                 return answer.status, await answer.text()
         except aiohttp.ClientError as error:
             raise ServerDown(f"{self.name}: {error or type(error).__name__}") from error
 
-    async def _samples(self) -> list[scrape.Sample]:
+    async def _samples(self) -> list[pages.Sample]:
         """Its metrics page; nothing when it has none."""
         if not self.address.metrics:
             return []
@@ -135,13 +151,13 @@ class BaseServer:
                                              self._settings.call_timeout)
         except TimeoutError:
             raise ServerDown(f"{self.name} does not answer on its metrics port") from None
-        return scrape.parse(text) if status == 200 else []
+        return pages.parse(text) if status == 200 else []
 
     async def _gpu_used_bytes(self) -> int | None:
-        return scrape.gpu_used_bytes(await self._samples()) if self._settings.measure == "gpu" else None
+        return pages.gpu_used_bytes(await self._samples()) if self._settings.measure == "gpu" else None
 
     def _process_levels(self, pid: int) -> dict[str, float]:
         if self._processes is None:
-            self._processes = scrape.ProcessLevels(pid, self._whole)
+            self._processes = pages.ProcessLevels(pid, self._whole)
             return {name: value for name, value in self._processes.read().items() if name != "CPUUtilization"}
         return self._processes.read()

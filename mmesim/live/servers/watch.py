@@ -14,10 +14,10 @@ async def until_down(server: BaseServer, settings: ServerSettings) -> str:
     checks = asyncio.ensure_future(_failing(server, settings))
     waited: set[asyncio.Future[str]] = {checks} if server.exited is None else {checks, server.exited}
     try:
-        done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
         checks.cancel()
-    reason = (server.exited if server.exited in done else checks).result()  # type: ignore[union-attr]
+    reason = (checks if server.exited is None or not server.exited.done() else server.exited).result()
     server.interrupt(reason)
     return reason
 
