@@ -28,8 +28,8 @@ class ServerSettings(Settings):
     """The longest that a call may take that is neither a load nor an unload."""
     measure: Measure = "declared"
     """Memory of a loaded copy: `declared`: what is expected of the model; `process`: of its own processes (python
-    backend, in servers that are started here); `gpu`: what the device's used memory grew by, when nothing else was loaded meanwhile."""
-
+    backend, in servers that are started here); `gpu`: what the device's used memory grew by, when nothing else was
+    loaded meanwhile."""
     metrics_interval: Annotated[Duration, Field(gt=0)] = 2.0
     """How often Triton looks at its devices (`--metrics-interval-ms`): servers are started here with it, those that run
     already must have it. A measured load (`gpu`) is known so much later."""
