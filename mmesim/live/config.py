@@ -172,13 +172,28 @@ class LiveConfig(Settings):
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> LiveConfig:
     """The settings in a file, with ``path=value`` overrides. Raises InputError with everything that is wrong."""
     document = with_twin(apply_overrides(load_document(path), overrides))
-    config = validate(LiveConfig, document)
-    config._source_file = path
+    config = _placed(validate(LiveConfig, document), path)
     try:
         config.setup([]).policies()
     except InputError as error:
         raise InputError([document.located(problem) for problem in error.problems]) from None
     return config
+
+
+def _placed(config: LiveConfig, path: Path) -> LiveConfig:
+    """Files and folders named in the settings are relative to the file."""
+    base = path.parent
+    found = {"store": config.store if config.store.source.startswith("s3://") else
+             config.store.model_copy(update={"source": str(base / config.store.source)}),
+             "servers": tuple(server.model_copy(update={"repository": base / server.repository})
+                              for server in config.servers)}
+    for name in ("gateway", "management"):
+        listen = getattr(config, name)
+        files = {key: base / file for key in ("token_file", "tls_cert", "tls_key") if (file := getattr(listen, key))}
+        found[name] = listen.model_copy(update=files)
+    placed = config.model_copy(update=found)
+    placed._source_file = path
+    return placed
 
 
 def schema() -> dict[str, Any]:
