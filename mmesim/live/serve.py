@@ -6,7 +6,9 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
@@ -31,6 +33,7 @@ from mmesim.live.servers import until_down, until_up
 from mmesim.live.servers.base import BaseServer
 from mmesim.live.servers.settings import ServerSettings
 from mmesim.live.store import open_store
+from mmesim.triton.processes import started
 
 log = logging.getLogger("mmesim.live")
 T = TypeVar("T")
@@ -84,6 +87,8 @@ async def running(config: LiveConfig) -> AsyncIterator[Live]:
         management = await _opened(config, "management", serve_management(office, config.management,
                                                                           config.gateway.drain_timeout))
         stack.push_async_callback(management.close)
+        if config.shadow:
+            stack.enter_context(_shadowed(config, journal.folder))
         yield Live(config, runtime, gateway, management, journal)
 
 
@@ -148,14 +153,28 @@ class _Health:
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """The state's folder, which one endpoint uses at a time. Raises InputError."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        with (state / "lock").open("w") as lock:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise InputError(Problem("another endpoint is running on this state", file=str(state),
-                                 hint="end it, or name another folder with --set state=FOLDER")) from None
+        except BlockingIOError:
+            raise InputError(Problem("another endpoint is running on this state", file=str(state),
+                                     hint="end it, or name another folder with --set state=FOLDER")) from None
+        yield
+
+
+@contextmanager
+def _shadowed(config: LiveConfig, journal: Path) -> Iterator[None]:
+    """A second endpoint's decisions, made from the journal in a process of its own: it cannot disturb this one."""
+    command = [sys.executable, "-m", "mmesim", "live", "shadow", str(journal), "--follow",
+               *(word for setting in config.shadow for word in ("--set", setting))]
+    with started([*NICE, *command], f"shadow {os.getpid()}", config.state_dir / "shadow.log",
+                 {"PYTHONPATH": os.pathsep.join(sys.path)}):
+        yield
+
+
+NICE = ("nice", "-n", "10")
+"""The shadow steps back behind those who serve."""
 
 
 async def _listed(store: Store, state: Path) -> Mapping[str, Archive]:
