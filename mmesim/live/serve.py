@@ -32,7 +32,7 @@ from mmesim.live.runtime import Periods, Runtime
 from mmesim.live.servers import until_down, until_up
 from mmesim.live.servers.base import BaseServer
 from mmesim.live.servers.settings import ServerSettings
-from mmesim.live.store import open_store
+from mmesim.live.store import ArchiveStore, open_store
 from mmesim.triton.processes import started
 
 log = logging.getLogger("mmesim.live")
@@ -83,7 +83,7 @@ async def running(config: LiveConfig) -> AsyncIterator[Live]:
         await runtime.start()
         gateway = await _opened(config, "gateway", serve_gateway(runtime, config.gateway))
         stack.push_async_callback(gateway.drain, 0.0)
-        office = Office(runtime, config.state_dir, meter.prometheus)
+        office = Office(runtime, config.state_dir, lambda: _page(runtime, store, journal))
         management = await _opened(config, "management", serve_management(office, config.management,
                                                                           config.gateway.drain_timeout))
         stack.push_async_callback(management.close)
@@ -100,6 +100,16 @@ async def _opened(config: LiveConfig, what: str, opening: Awaitable[T]) -> T:
     except OSError as error:
         raise InputError(Problem(f"cannot listen on {listen.host}:{listen.port}: {error.strerror or error}",
                                  path=f"{what}.port", hint="another port? 0 takes a free one")) from error
+
+
+def _page(runtime: Runtime, store: ArchiveStore, journal: LiveJournal) -> bytes:
+    """The metrics, with the health of this program's own parts."""
+    runtime.meter.health = {
+        "mmesim_journal_lines": journal.lines, "mmesim_journal_bytes": journal.written_bytes,
+        "mmesim_journal_stopped": bool(journal.stopped), "mmesim_requests_in_flight": len(runtime.machine.in_flight),
+        "mmesim_servers_in_service": len(runtime.fleet.in_service), "mmesim_models": len(runtime.models.archives),
+        "mmesim_ready": runtime.ready, **{f"mmesim_store_{name}": value for name, value in asdict(store.meters).items()}}
+    return runtime.meter.prometheus()
 
 
 async def _drain(live: Live) -> None:
