@@ -108,7 +108,8 @@ def _page(runtime: Runtime, store: ArchiveStore, journal: LiveJournal) -> bytes:
         "mmesim_journal_lines": journal.lines, "mmesim_journal_bytes": journal.written_bytes,
         "mmesim_journal_stopped": bool(journal.stopped), "mmesim_requests_in_flight": len(runtime.machine.in_flight),
         "mmesim_servers_in_service": len(runtime.fleet.in_service), "mmesim_models": len(runtime.models.archives),
-        "mmesim_ready": runtime.ready, **{f"mmesim_store_{name}": value for name, value in asdict(store.meters).items()}}
+        "mmesim_ready": runtime.ready,
+        **{f"mmesim_store_{name}": value for name, value in asdict(store.meters).items()}}
     return runtime.meter.prometheus()
 
 
