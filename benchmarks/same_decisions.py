@@ -19,8 +19,8 @@ from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
 
 SCENARIO = "scenarios/parity/thrash.yaml"
-MANY = ["workload.arrivals.rate_rps=75", "duration=300s", "models.0.load_time=100ms", "endpoint.server.load_threads=3",
-        "workload.popularity.s=1.5"]
+MANY = ["models.0.profile=quick.yaml", "workload.arrivals.rate_rps=70", "duration=300s", "models.0.load_time=100ms",
+        "endpoint.server.load_threads=3", "workload.popularity.s=1.3"]
 """At least 20,000 requests and several hundred evictions."""
 
 
