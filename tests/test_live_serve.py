@@ -96,7 +96,7 @@ def test_servers_come_and_go_under_an_autoscaling_policy(example: Path, tmp_path
         gone = live.runtime.fleet.server(0), live.runtime.fleet.server(1)
         await until(lambda: len(live.runtime.fleet.members) == 1)
         left = live.runtime.fleet.in_service[0]
-        await until(lambda: gone[1 - left].exited.done())
+        await until(gone[1 - left].exited.done)
         assert await ask() == 200
 
     policy = ("{use: target_tracking, metric: InvocationsPerInstance, target: 20, scale_out_cooldown: 2s, "
