@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmesim.calibrate.analyze.settings import find_models
-from mmesim.triton import TritonServer, find_tools, running_server
 from mmesim.profile.points import OperatingPoint
 from mmesim.profile.readers import Given, read_points, write_measurements
 from mmesim.scenario.build import build
 from mmesim.scenario.load import load_scenario
 from mmesim.sim.run import simulate
+from mmesim.triton import TritonServer, find_tools, running_server
 
 JUDGED = "perf_analyzer"
 """How the source of a point begins that no fit has seen."""
