@@ -170,7 +170,7 @@ class Ticket:
     reason: str = ""
     """What the caller is told besides."""
     held: bool = False
-    """It waits for a load: `Endpoint.wait` before it is sent."""
+    """It waits for a load."""
     attempt: int = 1
     sent_ns: int = 0
     """Released to the server."""
@@ -178,6 +178,11 @@ class Ticket:
     parked: bool = False
     """Its server may be gone: `Endpoint.wait` finds out, and then it arrives anew."""
     on_release: Callable[[], None] | None = field(default=None, repr=False)
+
+    @property
+    def must_wait(self) -> bool:
+        """Not to be sent before `Endpoint.wait` has returned."""
+        return self.held or self.parked
 
 
 class Endpoint(Protocol):
@@ -209,4 +214,4 @@ class Endpoint(Protocol):
 
     def again(self, ticket: Ticket) -> Ticket:
         """The server did not answer it: it ends there, and arrives anew when `wait` has found out what became of the
-        server (the ticket is `held` until then). After `MAX_ATTEMPTS` it is failed INSTANCE_LOST."""
+        server (`must_wait` until then). After `MAX_ATTEMPTS` it is failed INSTANCE_LOST."""

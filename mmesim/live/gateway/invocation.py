@@ -54,7 +54,7 @@ async def invoke(endpoint: Endpoint, name: str, send: Send[T]) -> Outcome[T]:
     began_s = clock()
     ticket = endpoint.begin(name)
     while True:
-        if ticket.held:
+        if ticket.must_wait:
             await endpoint.wait(ticket)
         sent_s = clock()
         if ticket.failure is not Failure.NONE:
