@@ -102,6 +102,7 @@ def test_requests_move_on_when_their_server_is_lost() -> None:
         waiting = asyncio.create_task(w.runtime.wait(held))
         w.provisioner.servers[0].down = True
         again = w.runtime.again(sent)
+        assert again.must_wait
         await w.runtime.wait(again)
         await waiting
         assert again.failure is Failure.NONE and again.attempt == 2
