@@ -63,15 +63,18 @@ async def started(provisioner: LocalProvisioner, slot: int, *models: str) -> Tri
 
 def test_two_servers_side_by_side_and_one_scaled_in(tmp_path: Path) -> None:
     async def scene(provisioner: LocalProvisioner) -> None:
-        one, two = await asyncio.gather(started(provisioner, 0, "a"), started(provisioner, 1, "b-2.x"))
+        one, two = await asyncio.gather(started(provisioner, 0, "a"), started(provisioner, 1, "big"))
         assert {one.name, two.name} == {"server-0", "server-1"}
-        assert (await one.index(), await two.index()) == ({"a": "READY"}, {"b-2.x": "READY"})
+        assert (await one.index(), await two.index()) == ({"a": "READY"}, {"big": "READY"})
         first, levels = await one.scrape(), await one.scrape()
         assert "CPUUtilization" not in first, "a rate needs two looks"
         assert 0 <= levels["CPUUtilization"] < 100 * (os.cpu_count() or 1)
         assert 0 < levels["MemoryUtilization"] < 100
-        taken = await one.taken("a")
-        assert taken is not None and taken.host_bytes > 4 << 20
+        small, big = await one.taken("a"), await two.taken("big")
+        assert small is not None and big is not None and await one.taken("big") is None
+        assert small.gpu_bytes == big.gpu_bytes == 0
+        assert 5 << 20 < small.host_bytes < 200 << 20
+        assert (big.host_bytes - small.host_bytes) / (92 << 20) == pytest.approx(1, abs=0.15), "its weights: 96 MiB, 4"
         repository = two.repository
         await provisioner.stop(1)
         assert not repository.exists(), "scaled in: its disk is emptied"

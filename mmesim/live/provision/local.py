@@ -151,6 +151,8 @@ class LocalProvisioner:
             return
         assert started.server.exited is not None
         await started.server.close()
+        if started.server.exited.done():
+            grace_s = 0  # its stubs are left, which do not heed a SIGTERM
         await asyncio.to_thread(end_marked, f"{self.mark}/{slot}", grace_s)
         await asyncio.shield(started.server.exited)
         await asyncio.to_thread(remove_shared_memory, f"{self.segments}{slot}-")
