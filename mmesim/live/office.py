@@ -50,7 +50,7 @@ class Office:
         ticket = self._runtime.begin(name)
         await self._runtime.wait(ticket)
         failure = ticket.failure
-        self._runtime.end(ticket)
+        self._runtime.end(ticket, failure)
         if failure is Failure.MODEL_NOT_READY:
             raise TimeoutError(ticket.reason)
         if failure is Failure.INSTANCE_LOST:

@@ -145,21 +145,25 @@ class Runtime:
         if ticket.failure is not Failure.NONE:
             ticket.reason = ticket.reason or self.models.errors.get(ticket.model, "")
 
+    def holder(self, name: str) -> Server | None:
+        """A server in service with a READY copy; asking is no request."""
+        number = self.models.numbers.get(name, NONE)
+        copies = self.machine.controller.endpoint.models[number].copies if number != NONE else ()
+        return self.fleet.server(copies[0]) if copies else None
+
     def server(self, ticket: Ticket) -> Server:
         """Where it is sent."""
         return self.fleet.server(ticket.instance)
 
     def end(self, ticket: Ticket, failure: Failure = Failure.NONE) -> None:
-        """It is over, once."""
+        """It is over, once, and so for its caller: what became of its server meanwhile does not count."""
         ticket.parked = False
         if not ticket.over:
             self._tell(lambda: self.machine.depart(ticket, failure, self._clock.now_ns()))
-        else:
-            ticket.failure = failure if failure is not Failure.NONE else ticket.failure
         now_ns = self._clock.now_ns()
         sent_ns = ticket.sent_ns or now_ns
-        self.meter.request(ticket.name, ticket.instance, ticket.tier, failure or ticket.failure,
-                           latency_ns=now_ns - ticket.arrived_ns, loading_wait_ns=sent_ns - ticket.arrived_ns)
+        self.meter.request(ticket.name, ticket.instance, ticket.tier, failure, latency_ns=now_ns - ticket.arrived_ns,
+                           loading_wait_ns=sent_ns - ticket.arrived_ns)
 
     def again(self, ticket: Ticket) -> Ticket:
         """The server did not answer it: find out what became of the server, then it arrives anew."""

@@ -48,9 +48,9 @@ class Outcome(Generic[T]):
         return headers
 
 
-async def invoke(endpoint: Endpoint, name: str, send: Send[T]) -> Outcome[T]:
+async def invoke(endpoint: Endpoint, name: str, send: Send[T], is_error: Callable[[T | None], bool]) -> Outcome[T]:
     """Serves one request for a model, within the endpoint's invocation time-out. The ticket is ended exactly once;
-    cancelled (the client has gone): as TIMEOUT."""
+    cancelled (the client has gone): as TIMEOUT. `is_error`: whether an answer is an error of the model's own."""
     began_s = clock()
     ticket = endpoint.begin(name)
     while True:
@@ -72,5 +72,5 @@ async def invoke(endpoint: Endpoint, name: str, send: Send[T]) -> Outcome[T]:
         except BaseException:
             endpoint.end(ticket, Failure.TIMEOUT)
             raise
-        endpoint.end(ticket, failure)
+        endpoint.end(ticket, Failure.MODEL_ERROR if is_error(answer) else failure)
         return Outcome(ticket, answer, failure, sent_s - began_s, clock() - sent_s)

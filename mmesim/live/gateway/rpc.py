@@ -136,7 +136,8 @@ class RpcService(grpc.GenericRpcHandler):
                     raise ServerDown(f"{server.name} no longer has {name}: it was restarted") from answer
                 return answer
 
-        outcome: Outcome[bytes | _Answered] = await invoke(self._endpoint, name, send)
+        outcome: Outcome[bytes | _Answered] = await invoke(
+            self._endpoint, name, send, lambda answer: isinstance(answer, _Answered))
         context.set_trailing_metadata([(key.lower(), value) for key, value in outcome.headers().items()])
         if outcome.answer is None:
             await context.abort(CODES[outcome.failure], outcome.message())

@@ -180,7 +180,8 @@ class Gateway:
                 raise ServerDown(f"{server.name} no longer has {asked.model}: it was restarted")
             return answer
 
-        return await invoke(self.endpoint, asked.model, send)
+        return await invoke(self.endpoint, asked.model, send,
+                            lambda answer: answer is not None and answer.status >= HTTPStatus.BAD_REQUEST)
 
 
 def _is_unknown(answer: Answer, model: str) -> bool:
