@@ -66,6 +66,7 @@ class Generator:
         self._under_way: dict[int, Invocation] = {}
         self._held_back: deque[Invocation] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sent = 0
         self._over = asyncio.Event()
         self._dry = asyncio.Event()
         self.effort = Effort()
@@ -131,21 +132,24 @@ class Generator:
 
     def _issue(self, one: Invocation) -> None:
         self._under_way[one.serial] = one
-        if len(self._tasks) < self._max:
+        if self._sent < self._max:
             self._send(one)
         else:
             self.effort.held_back += 1
             self._held_back.append(one)
 
     def _send(self, one: Invocation) -> None:
+        self._sent += 1
+        self.effort.peak_in_flight = max(self.effort.peak_in_flight, self._sent)
         task = asyncio.create_task(self._invoke(one))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.effort.peak_in_flight = max(self.effort.peak_in_flight, len(self._tasks))
 
     async def _invoke(self, one: Invocation) -> None:
         one.sent_ns = self._now_ns()
-        self._end(one, await self._target.send(one.model, one.items))
+        outcome = await self._target.send(one.model, one.items)
+        self._sent -= 1
+        self._end(one, outcome)
 
     def _end(self, one: Invocation, outcome: Outcome) -> None:
         ended_ns = self._now_ns()
