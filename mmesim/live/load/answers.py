@@ -2,8 +2,8 @@
 
 A gateway of ours says it in headers. Others say it by status and text: the SageMaker Runtime API (ValidationError 400,
 ModelError 424 with the model's own status, ModelNotReadyException 429, ServiceUnavailable 503; API reference,
-InvokeEndpoint) and Triton's v2 protocol (400 or 404 for an unknown model, 503 when a queue is full; triton-inference-server
-src/http_server.cc and core src/dynamic_batch_scheduler.cc, whose texts are looked for below).
+InvokeEndpoint) and Triton's v2 protocol (400 or 404 for an unknown model, 503 when a queue is full;
+triton-inference-server src/http_server.cc and core src/dynamic_batch_scheduler.cc, whose texts are looked for below).
 """
 
 from __future__ import annotations
