@@ -174,6 +174,8 @@ class Ticket:
     attempt: int = 1
     sent_ns: int = 0
     """Released to the server."""
+    server_ns: int = 0
+    """How long the server took for its answer."""
     over: bool = False
     parked: bool = False
     """Its server may be gone: `Endpoint.wait` finds out, and then it arrives anew."""

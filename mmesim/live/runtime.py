@@ -161,9 +161,9 @@ class Runtime:
         if not ticket.over:
             self._tell(lambda: self.machine.depart(ticket, failure, self._clock.now_ns()))
         now_ns = self._clock.now_ns()
-        sent_ns = ticket.sent_ns or now_ns
-        self.meter.request(ticket.name, ticket.instance, ticket.tier, failure, latency_ns=now_ns - ticket.arrived_ns,
-                           loading_wait_ns=sent_ns - ticket.arrived_ns)
+        latency_ns, wait_ns = now_ns - ticket.arrived_ns, (ticket.sent_ns or now_ns) - ticket.arrived_ns
+        overhead_ns = max(0, latency_ns - wait_ns - ticket.server_ns) if ticket.server_ns else 0
+        self.meter.request(ticket.name, ticket.instance, ticket.tier, failure, latency_ns, overhead_ns, wait_ns)
 
     def again(self, ticket: Ticket) -> Ticket:
         """The server did not answer it: find out what became of the server, then it arrives anew."""

@@ -31,6 +31,7 @@ from mmesim.live.provision.local import LocalProvisioner
 from mmesim.live.runtime import Periods, Runtime
 from mmesim.live.servers import until_down, until_up
 from mmesim.live.servers.base import BaseServer
+from mmesim.live.servers.scrape import Whole
 from mmesim.live.servers.settings import ServerSettings
 from mmesim.live.store import ArchiveStore, open_store
 from mmesim.triton.processes import started
@@ -137,9 +138,10 @@ async def _unless_signalled(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _provisioner(config: LiveConfig) -> Provisioner:
+    whole = Whole(config.capacity.host_memory, config.capacity.disk)
     if config.servers:
-        return FixedProvisioner(config.servers, config.server)
-    return LocalProvisioner(config.state_dir / "servers", config.local, config.server)
+        return FixedProvisioner(config.servers, config.server, whole)
+    return LocalProvisioner(config.state_dir / "servers", config.local, config.server, whole)
 
 
 def _periods(config: LiveConfig) -> Periods:

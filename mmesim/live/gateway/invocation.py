@@ -72,5 +72,7 @@ async def invoke(endpoint: Endpoint, name: str, send: Send[T], is_error: Callabl
         except BaseException:
             endpoint.end(ticket, Failure.TIMEOUT)
             raise
+        server_s = clock() - sent_s
+        ticket.server_ns = round(1e9 * server_s)
         endpoint.end(ticket, Failure.MODEL_ERROR if is_error(answer) else failure)
-        return Outcome(ticket, answer, failure, sent_s - began_s, clock() - sent_s)
+        return Outcome(ticket, answer, failure, sent_s - began_s, server_s)
