@@ -164,9 +164,9 @@ def live(summary: dict[str, Any]) -> Iterator[str]:
     """How a live run was measured."""
     facts = summary.get("live", {})
     if "api" in facts:
-        yield (f"The scenario's workload was sent to {facts['target']} by its {facts['api']} API, "
-               f"{number(facts['speed'])} times as fast as written: latency counts from the time at which a request "
-               "was to be sent.")
+        pace = "" if facts["speed"] == 1 else f", {number(facts['speed'])} times as fast as written"
+        yield (f"The scenario's workload was sent to {facts['target']} by its {facts['api']} API{pace}. Latency counts "
+               "from the time at which a request was to be sent.")
     if late := facts.get("generator", {}).get("lag_ms"):
         yield (f"Requests were sent late by {ms(late['p50'])} at p50, {ms(late['p99'])} at p99, {ms(late['max'])} at "
                "most; that is in their latency.")
