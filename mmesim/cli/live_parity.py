@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parity(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, e.g. scenarios/parity/thrash.yaml.")],
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or warm, thrash, burst or spill.")],
     set_: Annotated[list[str] | None, typer.Option(
         "--set", metavar="PATH=VALUE", help="Override a setting, e.g. endpoint.eviction.gpu=gdsf. Repeatable.")] = None,
     tries: Annotated[int, typer.Option(min=1, max=100, help="Live runs, each with a seed of its own.")] = 1,
@@ -35,7 +35,7 @@ def parity(
 
     Examples:
 
-      mmesim live parity scenarios/parity/thrash.yaml --tries 3
+      mmesim live parity thrash --tries 3
 
       mmesim live parity my.yaml --set duration=2m --set endpoint.eviction.gpu=gdsf --json
     """
@@ -44,9 +44,9 @@ def parity(
     except ImportError as error:
         raise missing(error, "pip install 'mmesim[parity]' (Linux x86-64, Python 3.11 or 3.12)") from error
     from mmesim.scenario.load import load_scenario
-    overrides = set_ or []
-    folder = out / load_scenario(scenario, overrides).name
-    found = compared(scenario, overrides, folder, tries, (lambda _: None) if quiet else note)
+    overrides, file = set_ or [], _file(scenario)
+    folder = out / load_scenario(file, overrides).name
+    found = compared(file, overrides, folder, tries, (lambda _: None) if quiet else note)
     if as_json:
         print_json(summary(found))
     else:
@@ -55,6 +55,13 @@ def parity(
             note(f"results in {folder}/: live-N, simulated-N (mmesim report FOLDER draws them)")
     if not any(one.met for one in found.tries):
         raise typer.Exit(EXIT_NOT_MET)
+
+
+def _file(name: str) -> str:
+    """The packaged scenario of parity of this name, when there is no such file."""
+    from mmesim.packaged import packaged_dir
+    packaged = packaged_dir("scenarios") / "parity" / f"{name}.yaml"
+    return str(packaged) if packaged.is_file() and not Path(name).exists() else name
 
 
 def summary(found: Parity) -> dict[str, Any]:
