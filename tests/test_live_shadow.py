@@ -54,13 +54,13 @@ def test_whoever_looks_on_changes_nothing(name: str, seed: int, others: list[str
 
 
 @pytest.mark.parametrize(("kind", "other"), [
-    ("eviction (memory)", "endpoint.eviction.gpu=lfu"), ("routing", "endpoint.routing=ch_bl"),
+    ("eviction (memory)", "endpoint.eviction.gpu=lfu"), ("routing", "endpoint.routing=random"),
     ("placement", "endpoint.placement=hash"), ("keep-alive", "endpoint.eviction.gpu={use: ttl, keep_alive: 1s}"),
     ("admission", "endpoint.admission={use: queue_limit, per_copy: 1}"), ("autoscaling", "endpoint.autoscaling=[]"),
     ("rearrangement", "endpoint.placement={use: popularity_replicas, period: 1s, half_life: 5s}"),
     ("eviction (disk)", "endpoint.eviction.disk=random")])
 def test_each_kind_of_decision_is_compared(kind: str, other: str) -> None:
-    room = {"routing": (4000, 8000), "eviction (disk)": (300, 400)}.get(kind, (500, 600))
+    room = {"routing": (4000, 8000), "eviction (disk)": (250, 500)}.get(kind, (500, 600))
     made_of = setup(endpoint("spill"), KNOWN, gpu_mb=room[0], disk_mb=room[1])
     plan = Plan(seed=2, requests=1500, rate_rps=80, service_s=0.05, zipf=0.9)
     _, lines = recorded(made_of, KNOWN, plan, check=False)
@@ -235,3 +235,10 @@ def test_clairvoyant_policies_cannot_look_on() -> None:
         Shadow(made_of, with_overrides(made_of, ("endpoint.eviction.gpu=belady",)))
 
 
+
+
+def test_blind_and_seeing_routers_are_not_compared() -> None:
+    made_of = setup(endpoint("spill"), KNOWN)
+    _, lines = recorded(made_of, KNOWN, Plan(requests=50), check=False)
+    shadow = shadowed(made_of, lines, with_overrides(made_of, ("endpoint.routing=ch_bl",)))
+    assert "routing: one of the two is blind" in shadow.notes[0] and not shadow.tally.asked["routing"]
