@@ -42,7 +42,7 @@ def shadowed(made_of: Setup, lines: list[str], second: Setup) -> Shadow:
     return shadow
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(sorted(ENDPOINTS)), seed=st.integers(0, 1000),
        others=st.lists(st.sampled_from(OTHERS), min_size=1, max_size=4), later=st.integers(0, 3))
 def test_whoever_looks_on_changes_nothing(name: str, seed: int, others: list[str], later: int) -> None:
