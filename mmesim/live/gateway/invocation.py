@@ -45,6 +45,8 @@ class Outcome(Generic[T]):
         if self.ticket.instance != NONE:
             headers["X-Mmesim-Instance"] = str(self.ticket.instance)
             headers["X-Mmesim-Tier"] = self.ticket.tier.name.lower()
+        if self.failure:
+            headers["X-Mmesim-Failure"] = self.failure.name.lower()
         return headers
 
 
