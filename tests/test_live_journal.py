@@ -238,3 +238,17 @@ def test_it_is_cheap_in_the_loop(tmp_path: Path, made_of: Setup) -> None:
     journal.close()
     print(json.dumps({"us_per_request": best_s * 1e6, "bytes_per_request": journal.written_bytes / 40_000}))
     assert best_s < 5e-6
+
+
+def test_its_requests_are_a_trace(tmp_path: Path, made_of: Setup) -> None:
+    journal = LiveJournal(tmp_path / "journal", made_of, started_unix_ns=1_700_000_000_000_000_000)
+    world = World(made_of, KNOWN, Plan(requests=200), journal, check=False).run()
+    journal.close()
+    result = mmesim("trace", "import", "journal", "-o", "trace.csv", "--json", cwd=tmp_path)
+    told = json.loads(result.stdout)
+    assert (told["format"], told["requests"]) == ("journal", 200)
+    assert told["time_0_was"].startswith("2023-11-14T22:13:2")
+    rows = [line.split(",") for line in (tmp_path / "trace.csv").read_text().splitlines()[1:]]
+    first_ns = world.tickets[0].arrived_ns
+    assert [(round(float(at) * 1e9), name) for at, name in rows] == [
+        (ticket.arrived_ns - first_ns, ticket.name) for ticket in world.tickets]

@@ -18,7 +18,8 @@ FORMATS = "auto, azure-functions-2019, azure-llm-2023, alibaba-genai, csv, cloud
 
 
 def trace_import(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One trace, maybe in several files.")],
+    files: Annotated[list[Path], typer.Argument(
+        metavar="FILE...", help="One trace, maybe in several files; or the folder of a live endpoint's journal.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Write it here: NAME.csv, .csv.gz or .parquet.")],
     format_: Annotated[str, typer.Option("--format", help=f"{FORMATS}; auto: by the first line.")] = "auto",
     model: Annotated[list[str] | None, typer.Option(
@@ -47,14 +48,22 @@ def trace_import(
       mmesim trace import log.csv --time-column at --time-unit ms --model-column target --keep bytes -o log.csv.gz
 
       aws cloudwatch get-metric-data ... > calls.json && mmesim trace import calls.json -o calls.csv.gz
+
+      mmesim trace import live-state/journal -o served.parquet
     """
+    from mmesim.journal import open_journal
+    from mmesim.journal.trace import trace_of
     from mmesim.workload.importing import import_trace
     from mmesim.workload.importing.writing import check_suffix, write_trace
     check_suffix(output)
     wanted = _wanted(format_, model, time_column, time_unit, model_column, count_column, keep, period, from_midnight,
                      skip_bad)
-    with steps("files", len(files)) as done:
-        imported = import_trace(files, wanted, done)
+    if len(files) == 1 and files[0].is_dir():
+        with open_journal(files[0]) as journal:
+            imported = trace_of(journal, from_midnight)
+    else:
+        with steps("files", len(files)) as done:
+            imported = import_trace(files, wanted, done)
     write_trace(imported.rows, output)
     summary = _summary(imported, output)
     if as_json:

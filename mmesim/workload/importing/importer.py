@@ -66,7 +66,7 @@ def import_trace(paths: Sequence[Path], wanted: Wanted | None = None, progress: 
     if not len(rows.t_ns):
         raise InputError(Problem("there is no request in it", file=", ".join(map(str, paths)), hint="; ".join(
             f"{reason}: {n} rows" for reason, n in notes.dropped.items()) or "is it the right file?"))
-    rows, begin_ns = _from_zero(rows, wanted.from_midnight)
+    rows, begin_ns = from_zero(rows, wanted.from_midnight)
     return Imported(known, rows, begin_ns, dict(notes.dropped), notes.remarks)
 
 
@@ -165,7 +165,8 @@ def _per_minute(parts: Sequence[Counts]) -> Counts:
                   np.bincount(row, count[used]).astype(np.int64))
 
 
-def _from_zero(rows: Requests | Counts, from_midnight: bool) -> tuple[Requests | Counts, int]:
+def from_zero(rows: Requests | Counts, from_midnight: bool) -> tuple[Requests | Counts, int]:
+    """(the rows in order, from time 0 on; what time 0 was)."""
     first = int(rows.t_ns.min())
     begin_ns = first - first % DAY_NS if from_midnight else first
     if isinstance(rows, Counts):
