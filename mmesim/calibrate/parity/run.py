@@ -26,9 +26,12 @@ from mmesim.scenario.build import Build, build
 from mmesim.scenario.load import load_scenario
 from mmesim.sim.run import simulate
 from mmesim.triton.example import ITEM_VALUES
+from mmesim.units import ns
 
 MEASURING_SEED = 1000
 """Added to the scenario's for the run that is measured."""
+MEASURING_S = 120.0
+"""The run that is measured is no longer than that, its warm-up not counted."""
 INPUT = {"max_batch_size": 1, "input": [{"name": "INPUT", "data_type": "TYPE_FP32", "dims": [ITEM_VALUES]}]}
 """What a generated model takes."""
 Say = Callable[[str], None]
@@ -40,6 +43,8 @@ class Lived:
 
     run: Run
     timings: Timings
+    """Of what was begun after the warm-up."""
+    journal: Path
     requests: pd.DataFrame
     replayed: Outcome
 
@@ -72,14 +77,14 @@ class Parity:
 def parity(scenario: str, overrides: Sequence[str], out: Path, tries: int, say: Say) -> Parity:
     """Raises InputError when something that is needed is missing."""
     seed = load_scenario(scenario, overrides).seed
-    first = _built(scenario, overrides, seed + MEASURING_SEED)
+    first = _built(scenario, [*overrides, *_shortened(scenario, overrides)], seed + MEASURING_SEED)
     out.mkdir(parents=True, exist_ok=True)
     say(f"writing {len(first.models)} archives ...")
     archives = write_archives(first.models, out / "archives")
     with s3_server(archives, out) as s3_url:
         say(f"measuring: {_about(first)} live ...")
         lived = live_run(first, s3_url, out, "measured")
-        measured = measure(first, lived.timings, lived.requests)
+        measured = measure(first, _timings(lived.journal, 0), lived.requests)
         done = [_try(scenario, overrides, seed + n, measured, s3_url, out, n + 1, say) for n in range(tries)]
     return Parity(first.scenario.name, measured, done)
 
@@ -99,6 +104,18 @@ def _built(scenario: str, overrides: Sequence[str], seed: int) -> Build:
     return build(load_scenario(scenario, [*overrides, f"seed={seed}", "output.requests=true"]))
 
 
+def _shortened(scenario: str, overrides: Sequence[str]) -> list[str]:
+    """The run that is measured need not be as long as the scenario."""
+    built = _built(scenario, overrides, 0)
+    longest_ns = built.warmup_ns + ns(MEASURING_S)
+    return [f"duration={longest_ns / 1e9:g}s"] if built.duration_ns > longest_ns else []
+
+
+def _timings(journal: Path, since_ns: int) -> Timings:
+    with open_journal(journal) as reader:
+        return timings_of(reader.entries(), since_ns)
+
+
 def _about(built: Build) -> str:
     return f"{built.duration_ns / 1e9:.0f} s, seed {built.seed}"
 
@@ -109,9 +126,8 @@ def live_run(built: Build, s3_url: str, out: Path, name: str) -> Lived:
         run = _loaded(built, served, out / name)
     with open_journal(served.journal) as journal:
         replayed = replay(journal, setup_of(journal))
-    with open_journal(served.journal) as journal:
-        timings = timings_of(journal.entries(), built.warmup_ns)
-    return Lived(run, timings, pd.read_parquet(out / name / "requests.parquet"), replayed)
+    timings = _timings(served.journal, built.warmup_ns)
+    return Lived(run, timings, served.journal, pd.read_parquet(out / name / "requests.parquet"), replayed)
 
 
 def _loaded(built: Build, served: Served, folder: Path) -> Run:
