@@ -252,3 +252,21 @@ def test_its_requests_are_a_trace(tmp_path: Path, made_of: Setup) -> None:
     first_ns = world.tickets[0].arrived_ns
     assert [(round(float(at) * 1e9), name) for at, name in rows] == [
         (ticket.arrived_ns - first_ns, ticket.name) for ticket in world.tickets]
+
+
+def test_explain_reads_it(tmp_path: Path) -> None:
+    made_of = setup({"instances": 2}, KNOWN, later=2, gpu_mb=500)
+    journal = LiveJournal(tmp_path / "journal", made_of)
+    world = World(made_of, KNOWN, Plan(requests=600, zipf=0.5), journal, check=False)
+    world.machine.controller.explain_from_now_on()
+    world.run()
+    journal.close()
+    evictions = json.loads(mmesim("explain", "journal", "--evictions", "--json", cwd=tmp_path).stdout)
+    assert evictions["evictions"] > 5
+    late = KNOWN[-1].name
+    told = mmesim("explain", "journal", "--eviction", late, cwd=tmp_path).stdout
+    assert f"{late} left the memory of instance" in told and "the policy's order" in told
+    assert "Evicted and back" in mmesim("explain", "journal", cwd=tmp_path).stdout
+    assert "does not scale" in mmesim("explain", "journal", "--scaling", cwd=tmp_path).stdout
+    for option in (["--request", "3"], ["--rerun"]):
+        assert mmesim("explain", "journal", *option, cwd=tmp_path).returncode == 2

@@ -23,7 +23,8 @@ SHOWN = 5
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A result folder, e.g. reports/quickstart.")],
+    run: Annotated[Path, typer.Argument(
+        help="A result folder, e.g. reports/quickstart; or the journal of a live endpoint: its folder.")],
     request: Annotated[str | None, typer.Option(
         metavar="ID|slowest[:N]", help="Why was it slow: a request's number, or the N slowest.")] = None,
     eviction: Annotated[str | None, typer.Option(
@@ -52,6 +53,8 @@ def explain(
       mmesim explain reports/quickstart --eviction bert-005@1h2m --json
 
       mmesim explain reports/quickstart --scaling --at 12m --rerun
+
+      mmesim explain live-state/journal --evictions
     """
     if sum(map(bool, (request, eviction, evictions, scaling))) > 1:
         raise InputError(Problem("explain one thing at a time", hint="--request, --eviction, --evictions or --scaling"))
@@ -82,7 +85,7 @@ class _Case:
 
     def __post_init__(self) -> None:
         from mmesim.report.explain.words import Instances, parse_time
-        self.details = _read_json(self.run, "details.json")
+        self.details = _details(self.run, self.rerun)
         self.run = _again(self.run, self.details) if self.rerun else self.run
         self.instances: Instances = Instances(self.details["fleet"])
         self.at_ns = None if self.at is None else parse_time(self.at)
@@ -101,12 +104,18 @@ class _Case:
         """Names of the models."""
         from mmesim.journal import open_journal
         from mmesim.report.explain.history import journal_of
+        if "models" in self.details:
+            found: list[str] = self.details["models"]
+            return found
         with open_journal(journal_of(self.run)) as journal:
             names: list[str] = journal.header["models"]
         return names
 
     def request(self, which: str) -> Told:
         """`--request`."""
+        if "models" in self.details:
+            raise InputError(Problem("single requests of a live endpoint cannot be explained", path="--request",
+                                     hint="what a client saw is recorded by mmesim live load; here: --evictions"))
         from mmesim.report.explain import request as explain_request
         from mmesim.report.explain import requests as explain_requests
         names = self.models()
@@ -174,6 +183,18 @@ class _Case:
             if has_requests(self.run) else None
         told = overview(history, rows, self.instances, self._since_ns())
         return told, overview_text(told, str(self.run))
+
+
+def _details(folder: Path, rerun: bool) -> Any:
+    """Of a run, or of a live endpoint's journal."""
+    from mmesim.journal.parts import is_live_journal
+    from mmesim.report.explain.live import live_details
+    if not is_live_journal(folder):
+        return _read_json(folder, "details.json")
+    if rerun:
+        raise InputError(Problem("a live endpoint cannot be run again", path="--rerun",
+                                 hint="mmesim replay decides again on its journal, mmesim live shadow otherwise"))
+    return live_details(folder)
 
 
 def _read_json(folder: Path, name: str) -> Any:

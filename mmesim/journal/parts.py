@@ -41,6 +41,11 @@ def latest_start(path: Path) -> Path:
     return known[-1]
 
 
+def is_live_journal(folder: Path) -> bool:
+    """Whether the folder is that of a live journal, or of one of its starts."""
+    return folder.is_dir() and ((folder / PART.format(1)).is_file() or bool(starts(folder)))
+
+
 class PartLines:
     """The lines of one start, part after part; iterate once."""
 

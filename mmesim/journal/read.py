@@ -22,6 +22,8 @@ class JournalReader:
     def __init__(self, lines: Iterable[str], name: str) -> None:
         self.name = name
         self._ended = False
+        self.tells_decisions = False
+        """Whether a step read so far tells how policies decided."""
         self._lines = iter(lines)
         self._number = 0
         self.header: dict[str, Any] = self._parsed(next(self._lines, ""))
@@ -52,7 +54,8 @@ class JournalReader:
         What requests did is passed over."""
         for line in self.lines():
             if '"event":' in line:
-                told = line.find(DECISIONS) if wanted is not None else -1
+                told = line.find(DECISIONS)
+                self.tells_decisions |= told >= 0
                 step = self.entry(line if told < 0 or wanted is None or wanted(line[told:]) else line[:told] + "}")
                 assert isinstance(step, Step)
                 yield step

@@ -18,6 +18,7 @@ from mmesim.core import events as ev
 from mmesim.core.decisions import EvictionDecision, ScalingDecision
 from mmesim.errors import InputError, Problem
 from mmesim.journal import Step, open_journal
+from mmesim.journal.parts import is_live_journal
 from mmesim.journal.record import NAME
 
 EVICTED = "evicted for "
@@ -202,7 +203,9 @@ class Reader:
 
 
 def journal_of(folder: Path) -> Path:
-    """The journal's file. Raises InputError when the run wrote none."""
+    """The journal of a run, or of a live endpoint. Raises InputError when there is none."""
+    if is_live_journal(folder):
+        return folder
     if not (folder / NAME).is_file():
         raise InputError(Problem(f"{folder} has no {NAME}", hint="run it with --set output.journal=true, or --rerun"))
     return folder / NAME
@@ -213,6 +216,8 @@ def read_history(folder: Path, wanted: Wanted | None = None, tick: Callable[[int
     now and then. Raises InputError when there is no journal, or at what is no step."""
     path = journal_of(folder)
     with open_journal(path) as journal:
+        if journal.is_live:
+            journal.header["scenario"] = {"endpoint": journal.header["live"]["settings"], "output": {}}
         reader = Reader(journal.header, wanted)
         for n, step in enumerate(journal.steps(None if wanted else lambda text: SCALING in text)):
             try:
@@ -222,4 +227,6 @@ def read_history(folder: Path, wanted: Wanted | None = None, tick: Callable[[int
                                          hint="the file is damaged; record it again")) from error
             if tick is not None and n % 2048 == 0:
                 tick(step.now_ns)
+        if journal.is_live:
+            journal.header["scenario"]["output"]["decisions"] = journal.tells_decisions
     return reader.history
