@@ -224,7 +224,7 @@ def test_a_folder_without_a_start(tmp_path: Path, made_of: Setup) -> None:
 
 
 def test_it_is_cheap_in_the_loop(tmp_path: Path, made_of: Setup) -> None:
-    """Measured at 1 µs a request on an idle core; the bound leaves room for a busy machine."""
+    """Measured: 2.1 µs for the three lines of a request, on a busy machine; the bound leaves room for a busier one."""
     journal = LiveJournal(tmp_path, made_of)
     best_s = 1.0
     for _ in range(20):

@@ -73,7 +73,7 @@ def replayed(made_of: Setup, lines: list[str], overrides: tuple[str, ...] = ()) 
     return replay(reader, setup_of(reader, overrides))
 
 
-@settings(max_examples=66, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=44, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(sorted(ENDPOINTS)), seed=st.integers(0, 1 << 30), instances=st.integers(1, 3),
        calm=st.booleans(), later=st.integers(0, 4), zipf=st.sampled_from([0.0, 0.9]), disk=st.sampled_from([900, 4000]))
 def test_every_policy_decides_the_same_again(name: str, seed: int, instances: int, calm: bool, later: int, zipf: float,

@@ -69,6 +69,7 @@ def saved(seen: Observed, second: Setup, run: Callable[[Build], Mapping[str, Any
     return Saved(_figures(_recorded(seen), _simulated(live), _simulated(other)), fitted, _notes(seen))
 
 
+WAITING = "requests come when they came; clients that wait for answers would have sent sooner after faster ones"
 UNITS = {"requests": "", "hit ratio": "%", "loads": "", "evictions": "", "downloads": "", "failed": "",
          "load wait, mean": "ms", "latency, mean": "ms", "latency, p50": "ms", "latency, p90": "ms",
          "latency, p99": "ms"}
@@ -104,7 +105,7 @@ def _simulated(summary: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _notes(seen: Observed) -> list[str]:
     """Why the simulation may differ from the endpoint."""
-    found, told = seen.counts["found"], []
+    found, told = seen.counts["found"], [WAITING]
     if found:
         told.append(f"{found} copies or files were found on servers; the simulated ones begin empty")
     if seen.losses:
