@@ -8,9 +8,10 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +76,8 @@ async def running(config: LiveConfig) -> AsyncIterator[Live]:
         journal = LiveJournal(config.state_dir / "journal", setup, rotate_bytes=config.journal.rotate,
                               keep_bytes=config.journal.keep, flush_s=config.journal.flush,
                               started_unix_ns=clock.started_unix_ns)
+        if config.shadow:
+            stack.enter_context(_shadowed(config, journal.folder))
         stack.callback(journal.close)
         runtime = Runtime(setup, models, _Remembering(store, config.state_dir), _provisioner(config), meter, journal,
                           clock, _periods(config), _Health(config.server))
@@ -88,8 +91,6 @@ async def running(config: LiveConfig) -> AsyncIterator[Live]:
         management = await _opened(config, "management", serve_management(office, config.management,
                                                                           config.gateway.drain_timeout))
         stack.push_async_callback(management.close)
-        if config.shadow:
-            stack.enter_context(_shadowed(config, journal.folder))
         yield Live(config, runtime, gateway, management, journal)
 
 
@@ -182,10 +183,14 @@ def _shadowed(config: LiveConfig, journal: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "mmesim", "live", "shadow", str(journal), "--follow",
                *(word for setting in config.shadow for word in ("--set", setting))]
     with started([*NICE, *command], f"shadow {os.getpid()}", config.state_dir / "shadow.log",
-                 {"PYTHONPATH": os.pathsep.join(sys.path)}):
+                 {"PYTHONPATH": os.pathsep.join(sys.path)}) as process:
         yield
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SHADOW_END_S)
 
 
+SHADOW_END_S = 30.0
+"""From the end of the journal until the shadow has said what the second endpoint would have saved."""
 NICE = ("nice", "-n", "10")
 """The shadow steps back behind those who serve."""
 
