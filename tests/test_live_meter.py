@@ -6,7 +6,7 @@ import pytest
 
 from mmesim.core.metrics import PUBLISHED
 from mmesim.core.types import Failure, Tier
-from mmesim.live.exposition import exporter_name
+from mmesim.live.exposition import exporter_name, page
 from mmesim.live.meter import MODEL_SERIES, OTHERS, Meter
 
 parser = pytest.importorskip("prometheus_client.parser")
@@ -95,7 +95,7 @@ def test_names_that_a_real_endpoint_has_in_prometheus() -> None:
 
 
 def samples(meter: Meter) -> dict[tuple[str, tuple[str, ...]], float]:
-    families = parser.text_string_to_metric_families(meter.prometheus().decode())
+    families = parser.text_string_to_metric_families(page(meter).decode())
     return {(sample.name, tuple(label for _, label in sorted(sample.labels.items()))): sample.value
             for family in families for sample in family.samples}
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
@@ -26,10 +25,8 @@ from prometheus_client.core import (
 )
 
 from mmesim.core.types import Failure, Tier
+from mmesim.live.meter import Meter
 from mmesim.results.sketch import count_within
-
-if TYPE_CHECKING:
-    from mmesim.live.meter import Meter
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the histogram's buckets."""

@@ -183,8 +183,3 @@ class Meter:
             if told:
                 samples.append(sum(told) / len(told) if name in AVERAGED else told[-1])
         return samples
-
-    def prometheus(self) -> bytes:
-        """Prometheus' text format, see :mod:`mmesim.live.exposition`."""
-        from mmesim.live.exposition import page
-        return page(self)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from mmesim.errors import InputError, Problem
 from mmesim.journal import LiveJournal
+from mmesim.live import exposition
 from mmesim.live.clock import Clock
 from mmesim.live.config import LiveConfig
 from mmesim.live.gateway import Gateway
@@ -112,7 +113,7 @@ def _page(runtime: Runtime, store: ArchiveStore, journal: LiveJournal) -> bytes:
         "mmesim_servers_in_service": len(runtime.fleet.in_service), "mmesim_models": len(runtime.models.archives),
         "mmesim_ready": runtime.ready,
         **{f"mmesim_store_{name}": value for name, value in asdict(store.meters).items()}}
-    return runtime.meter.prometheus()
+    return exposition.page(runtime.meter)
 
 
 async def _drain(live: Live) -> None:
