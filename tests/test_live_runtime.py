@@ -136,10 +136,10 @@ def test_a_copy_that_vanished_is_loaded_again() -> None:
     async def scene(w: SimpleNamespace) -> None:
         await served(w, A)
         w.provisioner.servers[0].loaded.clear()
-        found = await w.runtime.reconcile()
+        found = await w.runtime.keeper.reconcile()
         assert found[0].lost == [(A, True)]
         assert (await served(w, A)).tier is Tier.DISK
-        assert not await w.runtime.reconcile()
+        assert not await w.runtime.keeper.reconcile()
 
     played(scene)
 
@@ -148,14 +148,14 @@ def test_models_come_and_go_while_it_runs() -> None:
     async def scene(w: SimpleNamespace) -> None:
         w.store.archives["new"] = Archive("new", 100, "1")
         del w.store.archives[B]
-        await w.runtime.relist()
+        await w.runtime.keeper.relist()
         assert not (await served(w, "new")).failure
         assert (await served(w, B)).failure is Failure.NO_SUCH_MODEL
         await served(w, A)
         await served(w, C)  # one of the others leaves
         w.store.archives["new"] = Archive("new", 100, "2")
         fetches = w.store.fetches
-        await w.runtime.relist()
+        await w.runtime.keeper.relist()
         await served(w, "new")
         assert w.store.fetches == fetches + 1  # the old version's files are not used
 

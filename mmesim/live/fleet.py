@@ -156,6 +156,11 @@ class Fleet:
         except ServerDown as error:
             self._failed(member, str(error))
             return
+        except Exception as error:
+            log.exception("slot %d cannot come into service", member.slot)
+            await asyncio.sleep(RESTART_PAUSE_MAX_S)
+            self._failed(member, str(error))
+            return
         self._failed(member, await self._watch.until_down(member.server))
 
     def _failed(self, member: Member, reason: str) -> None:

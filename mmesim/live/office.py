@@ -33,14 +33,14 @@ class Office:
     async def add(self, name: str) -> Mapping[str, Any]:
         """Looks for the model's archive in the store; its row. Raises KeyError, FetchFailed."""
         self._hide(self._runtime.models.hidden - {name})
-        await self._runtime.relist()
+        await self._runtime.keeper.relist()
         return self._row(name)
 
     async def remove(self, name: str) -> None:
         """The model is no longer to be invoked, until it is added again. Raises KeyError."""
         self._row(name)
         self._hide(self._runtime.models.hidden | {name})
-        await self._runtime.relist()
+        await self._runtime.keeper.relist()
 
     async def load(self, name: str) -> Mapping[str, Any]:
         """A READY copy somewhere, as a request would bring it about; the model's row."""
@@ -70,7 +70,7 @@ class Office:
 
     async def reconcile_now(self) -> Mapping[str, Any]:
         """Differences by server; they are resolved."""
-        return {str(slot): asdict(found) for slot, found in (await self._runtime.reconcile()).items()}
+        return {str(slot): asdict(found) for slot, found in (await self._runtime.keeper.reconcile()).items()}
 
     async def drain(self, timeout_s: float) -> int:
         """No new requests; how many were left at the end."""

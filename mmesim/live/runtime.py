@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmesim.core import actions as act
 from mmesim.core import events as ev
-from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
 from mmesim.live.clock import Clock
 from mmesim.live.fleet import Fleet, Watch
 from mmesim.live.hands import Hands, Limits
+from mmesim.live.keeper import Keeper
 from mmesim.live.machine import Machine, Sink
 from mmesim.live.models import Models
-from mmesim.live.ports import (
-    MAX_ATTEMPTS,
-    FetchFailed,
-    Manifest,
-    Provisioner,
-    Server,
-    ServerDown,
-    Store,
-    Taken,
-    Ticket,
-)
-from mmesim.live.reconcile import Difference, Held, compare
+from mmesim.live.ports import MAX_ATTEMPTS, FetchFailed, Provisioner, Server, ServerDown, Store, Ticket
 from mmesim.live.setup import Setup
 
 if TYPE_CHECKING:
@@ -71,6 +60,7 @@ class Runtime:
         self.fleet = Fleet(provisioner, setup.spec.max_instances, self._joined, self._lost, watch)
         self.hands = Hands(clock, self.fleet, models, store, meter, Limits(setup.settings.server.load_timeout),
                            self.post, self._is_starting)
+        self.keeper = Keeper(clock, models, store, self.fleet, self.hands, self.machine.table, self.post)
         self._serial = 0
         self._steps = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -80,9 +70,9 @@ class Runtime:
 
     async def start(self) -> None:
         """Take in the store's list and begin to start servers; `ready` becomes true when the first is in service."""
-        await self.relist()
+        await self.keeper.relist()
         self.fleet.set_desired(self._setup.desired)
-        every = ((self._periods.reconcile_s, self.reconcile), (self._periods.list_s, self.relist),
+        every = ((self._periods.reconcile_s, self.keeper.reconcile), (self._periods.list_s, self.keeper.relist),
                  (self._periods.metrics_s, self._publish))
         self._routines = [asyncio.create_task(self._routine(period_s, look), name=look.__name__)
                           for period_s, look in every if period_s]
@@ -277,10 +267,10 @@ class Runtime:
 
     async def _joined(self, slot: int) -> None:
         """A server is ready: it comes into service with what it holds."""
-        looked_ns, held, taken = await self._look(slot)
+        found = await self.keeper.look(slot)
         self.fleet.members[slot].in_service = True
         self.post(ev.InstanceJoined(slot))
-        await self._tidy(slot, self._settle(slot, looked_ns, held, taken))
+        await self.keeper.tidy(slot, self.keeper.settle(slot, found))
 
     # Regular looks.
 
@@ -291,73 +281,8 @@ class Runtime:
                 await look()
             except (ServerDown, FetchFailed) as error:
                 log.warning("%s: %s", look.__name__, error)
-
-    async def relist(self) -> None:
-        """Look for models that were added to the store, taken away or replaced. Raises FetchFailed."""
-        change = self.models.take_in(await self._store.list())
-        for name in change.without_place:
-            log.warning("no place for model %s: raise models.spare and start anew", name)
-        for event in change.events:
-            self.post(event)
-        if change.replaced:
-            await self.reconcile()
-
-    async def reconcile(self) -> Mapping[int, Difference]:
-        """Compare belief and reality on all servers; returns the differences, which are resolved."""
-        found = {}
-        for slot in self.fleet.in_service:
-            with suppress(ServerDown):
-                found[slot] = await self._reconcile_slot(slot)
-        return {slot: difference for slot, difference in found.items() if difference}
-
-    async def _reconcile_slot(self, slot: int) -> Difference:
-        generation, (looked_ns, held, taken) = self.fleet.generation(slot), await self._look(slot)
-        if self.fleet.generation(slot) != generation:
-            return Difference()
-        difference = self._settle(slot, looked_ns, held, taken)
-        await self._tidy(slot, difference)
-        return difference
-
-    async def _look(self, slot: int) -> tuple[int, Held, Mapping[str, Taken | None]]:
-        """What a server holds: (when the look began, it, memory of what is READY and not known to be)."""
-        looked_ns, server, numbers = self._clock.now_ns(), self.fleet.server(slot), self.models.numbers
-        manifests, index = await self._store.manifests(server.repository), await server.index()
-        on_disk = {name: found.disk_bytes for name, found in manifests.items() if self._is_current(name, found)}
-        ready = frozenset(name for name, state in index.items() if state == "READY")
-        news = [name for name in ready if name in numbers and self._state(slot, numbers[name]) is not Residency.READY]
-        return looked_ns, Held(ready, on_disk), {name: await server.taken(name) for name in news}
-
-    def _is_current(self, name: str, found: Manifest) -> bool:
-        """Whether files are of the archive that the store has now: others count as gone, once nothing is loaded from
-        them."""
-        archive = self.models.archives.get(name)
-        return archive is None or archive.version == found.version
-
-    def _settle(self, slot: int, looked_ns: int, held: Held, taken: Mapping[str, Taken | None]) -> Difference:
-        """Tell the controller what is different, all at once."""
-        names, numbers, specs = self.models.names, self.models.numbers, self.models.specs
-        busy = {model for where, model in self.hands.under_way() if where == slot}
-        busy |= {model for (where, model), at_ns in self.hands.busy.items() if where == slot and at_ns >= looked_ns}
-        difference = compare(held, {name: self._state(slot, n) for name, n in numbers.items()},
-                             frozenset(names[model] for model in busy))
-        for name, loaded in difference.found:
-            spec = specs[numbers[name]]
-            memory = taken.get(name) or Taken(spec.gpu_bytes, spec.host_bytes)
-            self.post(ev.CopyFound(slot, numbers[name], loaded, memory.gpu_bytes, memory.host_bytes,
-                                   held.on_disk.get(name, 0)))
-        for name, on_disk in difference.lost:
-            self.post(ev.CopyLost(slot, numbers[name], on_disk))
-        if difference:
-            log.info("slot %d reconciled: %s", slot, difference)
-        return difference
-
-    async def _tidy(self, slot: int, difference: Difference) -> None:
-        """Take away what should not be there."""
-        server = self.fleet.server(slot)
-        for name in difference.strays:
-            await server.unload(name, self.hands.limits.unload_s)
-        for name in difference.litter:
-            await self._store.delete(name, server.repository)
+            except Exception:
+                log.exception("%s failed; it will be tried again", look.__name__)
 
     async def _publish(self) -> None:
         """One period of metrics, as autoscaling sees them."""
@@ -367,9 +292,6 @@ class Runtime:
         now_ns = self._clock.now_ns()
         ages_ns = [now_ns - ticket.arrived_ns for ticket in self.machine.in_flight.values()]
         self.post(ev.MetricsPublished(now_ns, dict(self.meter.period(now_ns, ages_ns))))
-
-    def _state(self, slot: int, model: int) -> Residency:
-        return self.machine.table.state(slot, model)
 
     def _is_starting(self, model: int) -> bool:
         return any(model in instance.cold for instance in self.machine.controller.endpoint.fleet.values())
