@@ -88,7 +88,7 @@ class JournalSettings(Settings):
     """Journals of earlier starts are deleted, oldest first, when all take more."""
     flush: Annotated[Duration, Field(gt=0)] = 1.0
     """What is lost of it, at most, when the machine dies."""
-    decisions: bool = False
+    decisions: bool = True
     """Also how policies came to evict and to scale (`mmesim explain`)."""
 
 
