@@ -61,7 +61,7 @@ def test_live_and_simulated_side_by_side(tmp_path: Path) -> None:
     assert one["replay"]["equal"] is True
     assert figures["requests"]["live"] == figures["requests"]["simulated"]
     assert figures["loads"]["live"] > 0 and abs(figures["hit ratio"]["difference"]) < 30
-    assert found["measured"]["loads"][0]["count"] > 3 and found["measured"]["overhead_s"] > 0
+    assert one["measured"]["loads"][0]["count"] > 3 and one["measured"]["overhead_s"] > 0
     for name in ("live-1", "simulated-1"):
         assert (tmp_path / "parity-thrash" / name / "summary.json").is_file()
 

@@ -12,6 +12,7 @@ from mmesim.cli.live_serve import missing
 from mmesim.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
+    from mmesim.calibrate.parity.measured import Measured
     from mmesim.calibrate.parity.run import Parity, Try
     from mmesim.calibrate.parity.side_by_side import Figure
 
@@ -29,9 +30,9 @@ def parity(
     """Run a scenario on real Triton servers and in the simulator, and compare.
 
     Its models are generated as python-backend models that load, take memory and sleep as their profiles say; they come
-    from a real S3-compatible server, through `mmesim live serve`. One live run measures this machine, the others (with
-    other seeds) are predicted from it. Every journal is replayed. Takes real time: (tries + 1) times the duration. Exit
-    code 1 when an aim is missed in every try.
+    from a real S3-compatible server, through `mmesim live serve`. A first live run measures this machine; each further
+    one (with another seed) is predicted from the one before it. Every journal is replayed. Takes real time: (tries + 1)
+    times the duration. Exit code 1 when an aim is missed in every try.
 
     Examples:
 
@@ -66,23 +67,27 @@ def _file(name: str) -> str:
 
 def summary(found: Parity) -> dict[str, Any]:
     """Everything as plain data."""
-    return {"scenario": found.name, "measured": found.measured.to_json(),
-            "tries": [{"seed": one.seed, "met": one.met, "figures": [figure.to_json() for figure in one.figures],
+    return {"scenario": found.name,
+            "tries": [{"seed": one.seed, "met": one.met, "measured": one.measured.to_json(),
+                       "figures": [figure.to_json() for figure in one.figures],
                        "replay": {"equal": one.replayed.is_equal, **dict(one.replayed.counts)}} for one in found.tries]}
 
 
 def _show(found: Parity) -> None:
-    measured = found.measured
+    for one in found.tries:
+        _show_measured(one.measured)
+        print_table([_row(figure) for figure in one.figures], title=f"{found.name}, seed {one.seed}")
+        note(_replayed(one))
+
+
+def _show_measured(measured: Measured) -> None:
     loads = ", ".join(f"{1e3 * law.mean_s:.0f} ms (cv {law.cv:.2f}, n {law.count})" for law in measured.loads)
     print_table([{"measured": name, "value": value} for name, value in (
         ("download", f"{1e3 * measured.download.mean_s:.0f} ms (n {measured.download.count})"), ("load", loads),
         ("unload", f"{1e3 * measured.unload.mean_s:.0f} ms (n {measured.unload.count})"),
         ("overhead of a warm request", f"{1e3 * measured.overhead_s:.1f} ms"),
         ("first request after a load", f"{1e3 * measured.first_inference_s:.1f} ms more"))],
-        title=f"{found.name}: this machine")
-    for one in found.tries:
-        print_table([_row(figure) for figure in one.figures], title=f"seed {one.seed}")
-        note(_replayed(one))
+        title="this machine, in the run before")
 
 
 def _row(figure: Figure) -> dict[str, Any]:

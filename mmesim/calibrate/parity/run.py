@@ -1,5 +1,9 @@
 """Parity of a scenario: measure this machine in one live run, then run the scenario live and simulated with what was
-measured, and replay the live journal. The run that is judged has another seed than the one that was measured."""
+measured, and replay the live journal.
+
+A run is judged by what the run before it has told, which had another seed: never by what it tells itself. A machine
+that is shared with others changes from one minute to the next.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ from mmesim.units import ns
 
 MEASURING_SEED = 1000
 """Added to the scenario's for the run that is measured."""
-MEASURING_S = 120.0
+MEASURING_S = 90.0
 """The run that is measured is no longer than that, its warm-up not counted."""
 INPUT = {"max_batch_size": 1, "input": [{"name": "INPUT", "data_type": "TYPE_FP32", "dims": [ITEM_VALUES]}]}
 """What a generated model takes."""
@@ -54,6 +58,8 @@ class Try:
     """One comparison."""
 
     seed: int
+    measured: Measured
+    """In the run before."""
     figures: list[Figure]
     replayed: Outcome
     live: Run
@@ -70,7 +76,6 @@ class Parity:
     """All tries of one scenario."""
 
     name: str
-    measured: Measured
     tries: list[Try]
 
 
@@ -83,21 +88,26 @@ def parity(scenario: str, overrides: Sequence[str], out: Path, tries: int, say: 
     archives = write_archives(first.models, out / "archives")
     with s3_server(archives, out) as s3_url:
         say(f"measuring: {_about(first)} live ...")
-        lived = live_run(first, s3_url, out, "measured")
-        measured = measure(first, _timings(lived.journal, 0), lived.requests)
-        done = [_try(scenario, overrides, seed + n, measured, s3_url, out, n + 1, say) for n in range(tries)]
-    return Parity(first.scenario.name, measured, done)
+        measured = _measured(first, live_run(first, s3_url, out, "measured"))
+        done = []
+        for n in range(tries):
+            built = _built(scenario, overrides, seed + n)
+            say(f"try {n + 1}: {_about(built)} live ...")
+            lived = live_run(built, s3_url, out, f"live-{n + 1}")
+            done.append(_compared(scenario, overrides, built, lived, measured, out, f"simulated-{n + 1}"))
+            measured = _measured(built, lived)
+    return Parity(first.scenario.name, done)
 
 
-def _try(scenario: str, overrides: Sequence[str], seed: int, measured: Measured, s3_url: str, out: Path, number: int,
-         say: Say) -> Try:
-    built = _built(scenario, overrides, seed)
-    say(f"try {number}: {_about(built)} live ...")
-    lived = live_run(built, s3_url, out, f"live-{number}")
-    say(f"try {number}: simulated ...")
-    simulated = _simulated(scenario, [*overrides, *as_settings(measured)], seed, out, f"simulated-{number}")
+def _measured(built: Build, lived: Lived) -> Measured:
+    return measure(built, _timings(lived.journal, 0), lived.requests)
+
+
+def _compared(scenario: str, overrides: Sequence[str], built: Build, lived: Lived, measured: Measured, out: Path,
+              name: str) -> Try:
+    simulated = _simulated(scenario, [*overrides, *as_settings(measured)], built.seed, out, name)
     rows = figures(lived.run.summary, simulated.summary, lived.timings)
-    return Try(seed, rows, lived.replayed, lived.run, simulated)
+    return Try(built.seed, measured, rows, lived.replayed, lived.run, simulated)
 
 
 def _built(scenario: str, overrides: Sequence[str], seed: int) -> Build:
