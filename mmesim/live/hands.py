@@ -33,9 +33,11 @@ class Times(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a server may take."""
+    """How long a server may take, and how much a model."""
 
     load_s: float
+    disk_bytes: int
+    """Of the whole disk: the quota."""
     unload_s: float = 60.0
 
 
@@ -115,6 +117,9 @@ class Hands:
             if archive is None:
                 raise FetchFailed(f"{name} is not in the store")
             limit_bytes = max(self._models.specs[model].disk_bytes, await self._store.unpacked_bytes(archive))
+            if limit_bytes > self.limits.disk_bytes:
+                raise FetchFailed(f"{name} would take {limit_bytes} bytes of the disk, more than its quota of "
+                                  f"{self.limits.disk_bytes}")
             fetched = await self._store.fetch(archive, self._server(instance).repository, limit_bytes)
         except (FetchFailed, ServerDown) as error:
             self._failed(model, f"download: {error}")

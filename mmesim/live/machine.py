@@ -50,6 +50,15 @@ class Sink(Protocol):
         """Input, unless the event is one of `DERIVED`, and output."""
 
 
+class Nobody:
+    """A sink that writes nothing down."""
+
+    def _nothing(self, *_: object) -> None:
+        pass
+
+    arrived = sent = refused = departed = lost = step = _nothing
+
+
 class Machine:
     """One endpoint. `perform` gets each action of the controller that the world must carry out, in order, and must not
     answer at once; `release` gets each held ticket that may go on now, or has failed."""
@@ -73,7 +82,7 @@ class Machine:
         self._held: dict[int, deque[Ticket]] = {}
         """By row of the copy, in order of arrival."""
         self._inbox: deque[ev.Event] = deque()
-        self._stepping = False
+        self._stepping = self._stopped = False
         self._pending: Ticket | None = None
         self._own: dict[type, Callable[..., None]] = {
             act.Dispatch: self._dispatch, act.FailWaiters: self._fail_waiters, act.Reject: self._reject,
@@ -133,6 +142,17 @@ class Machine:
         self._inbox.append(event)
         self._work()
 
+    def stop(self) -> list[Ticket]:
+        """The controller has failed: it gets no event any more, and nothing more is written, for no replay could tell
+        what comes of it. Returns the held tickets, failed; those that were sent may still depart."""
+        self._stopped, self._sink, self._pending = True, Nobody(), None
+        self._inbox.clear()
+        tickets = [ticket for held in self._held.values() for ticket in held]
+        self._held.clear()
+        for ticket in tickets:
+            self._end(ticket, Failure.INSTANCE_LOST)
+        return tickets
+
     def next_deadline_ns(self) -> int | None:
         """When a `Tick` is due."""
         return self.controller.next_deadline_ns()
@@ -153,7 +173,7 @@ class Machine:
 
     def _work(self) -> None:
         """Hand events to the controller, one after another, until none is left."""
-        if self._stepping:
+        if self._stepping or self._stopped:
             return
         self._stepping = True
         try:

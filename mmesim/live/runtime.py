@@ -24,6 +24,7 @@ from mmesim.live.machine import Machine, Sink
 from mmesim.live.models import Models
 from mmesim.live.ports import MAX_ATTEMPTS, FetchFailed, Provisioner, Server, ServerDown, Store, Ticket
 from mmesim.live.setup import Setup
+from mmesim.units import format_bytes
 
 if TYPE_CHECKING:
     from mmesim.live.meter import Meter
@@ -58,8 +59,8 @@ class Runtime:
         self._periods = periods
         self.machine = Machine(setup, setup.policies(), sink, self._perform, _released)
         self.fleet = Fleet(provisioner, setup.spec.max_instances, self._joined, self._lost, watch)
-        self.hands = Hands(clock, self.fleet, models, store, meter, Limits(setup.settings.server.load_timeout),
-                           self.post, self._is_starting)
+        limits = Limits(setup.settings.server.load_timeout, setup.spec.instance.disk_bytes)
+        self.hands = Hands(clock, self.fleet, models, store, meter, limits, self.post, self._is_starting)
         self.keeper = Keeper(clock, models, store, self.fleet, self.hands, self.machine.table, self.post)
         self._serial = 0
         self._steps = 0
@@ -109,11 +110,11 @@ class Runtime:
         number = self.models.numbers.get(name, NONE)
         ticket = Ticket(self._serial, number, name, self._clock.now_ns())
         self._serial += 1
-        if number == NONE:
+        if number == NONE or name in self.models.hidden:
             ticket.failure, ticket.over, ticket.reason = Failure.NO_SUCH_MODEL, True, f"there is no model {name!r}"
         elif self.draining or self.failed is not None:
             ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
-            ticket.reason = "the endpoint is being shut down" if self.draining else f"a policy failed: {self.failed}"
+            ticket.reason = "the endpoint is being shut down" if self.draining else self._why_failed()
         else:
             self._arrive(ticket)
         return ticket
@@ -132,8 +133,7 @@ class Runtime:
         except asyncio.CancelledError:
             self.end(ticket, Failure.TIMEOUT)
             raise
-        if ticket.failure is not Failure.NONE:
-            ticket.reason = ticket.reason or self.models.errors.get(ticket.model, "")
+        self._explain(ticket)
 
     def holder(self, name: str) -> Server | None:
         """A server in service with a READY copy; asking is no request."""
@@ -182,7 +182,7 @@ class Runtime:
             ticket.serial, ticket.attempt = self._serial, ticket.attempt + 1
             self._serial += 1
             ticket.failure, ticket.over, ticket.parked = Failure.NONE, False, True
-        while not len(self.machine.table.serving) and not self.draining:
+        while not len(self.machine.table.serving) and not self.draining and self.failed is None:
             await asyncio.sleep(0.02)
         ticket.parked, ticket.instance = False, NONE
         self._arrive(ticket)
@@ -210,14 +210,28 @@ class Runtime:
 
     def post(self, event: ev.Event) -> None:
         """Something has happened in the world."""
-        self._tell(lambda: self.machine.post(event, self._clock.now_ns()))
+        if self.failed is None:
+            self._tell(lambda: self.machine.post(event, self._clock.now_ns()))
 
     def _arrive(self, ticket: Ticket) -> None:
-        self._tell(lambda: self.machine.arrive(ticket, self._clock.now_ns()))
+        if self.failed is None:
+            self._tell(lambda: self.machine.arrive(ticket, self._clock.now_ns()))
         if self.failed is not None and not ticket.over:
-            ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
-        if ticket.failure is not Failure.NONE:
-            ticket.reason = self.models.errors.get(ticket.model, "")
+            ticket.failure, ticket.over, ticket.reason = Failure.INSTANCE_LOST, True, self._why_failed()
+        self._explain(ticket)
+
+    def _explain(self, ticket: Ticket) -> None:
+        """Why its model could not be loaded."""
+        if ticket.failure is Failure.LOAD_FAILED:
+            ticket.reason = self.models.errors.get(ticket.model) or self._too_large(ticket.model)
+
+    def _too_large(self, model: int) -> str:
+        """Why no server ever takes this model; "": not for its size."""
+        spec, room = self.models.specs[model], self._setup.spec.instance
+        sizes = (("device memory", spec.gpu_bytes, room.gpu_bytes), ("host memory", spec.host_bytes, room.host_bytes),
+                 ("disk", spec.disk_bytes, room.disk_bytes))
+        return "; ".join(f"it is expected to take {format_bytes(takes)} of {what}, and a server has {format_bytes(has)}"
+                         for what, takes, has in sizes if takes > has)
 
     def _tell(self, told: Callable[[], None]) -> None:
         """One input; what fails while it is worked off is a mistake in a policy or of ours, and ends the deciding."""
@@ -226,9 +240,15 @@ class Runtime:
         except Exception as error:
             log.critical("the controller failed: nothing is decided any more", exc_info=error)
             self.failed = self.failed or error
+            for ticket in self.machine.stop():
+                ticket.reason = self._why_failed()
+                _released(ticket)
         if self.machine.steps != self._steps:
             self._steps = self.machine.steps
             self._set_timer()
+
+    def _why_failed(self) -> str:
+        return f"a policy failed: {self.failed}"
 
     def _set_timer(self) -> None:
         if self._timer:
