@@ -50,6 +50,7 @@ class Fault:
 
 
 SHORT_WAITS = {"gateway": {"header_timeout": "3s", "body_timeout": "3s"}}
+BOMBS = {"capacity": {"disk": "40MiB"}, "store": {"unpack": {"max_members": 200}}}
 SILENT = {"store": {"s3": {"attempts": 2, "read_timeout": "2s"}}}
 FAULTS: Mapping[str, Fault] = {
     "triton-killed": Fault(servers.triton_killed),
@@ -68,7 +69,7 @@ FAULTS: Mapping[str, Fault] = {
     "s3-truncating": Fault(store.s3_truncating),
     "s3-truncating-twice": Fault(store.s3_truncating_twice),
     "corrupt-archive": Fault(store.corrupt_archive),
-    "hostile-archives": Fault(store.hostile_archives),
+    "hostile-archives": Fault(store.hostile_archives, BOMBS),
     "failing-load": Fault(store.failing_load),
     "out-of-memory": Fault(store.out_of_memory),
     "larger-than-memory": Fault(store.larger_than_memory),
@@ -76,6 +77,7 @@ FAULTS: Mapping[str, Fault] = {
     "disk-full": Fault(store.disk_full, {"store": {"min_free": "1MiB"}}, small_disk=True),
     "replaced": Fault(store.replaced),
     "deleted": Fault(store.deleted),
+    "removed": Fault(store.removed),
     "disconnects": Fault(clients.disconnects),
     "large-body": Fault(clients.large_body),
     "slow-loris": Fault(clients.slow_loris, SHORT_WAITS),

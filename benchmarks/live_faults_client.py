@@ -75,7 +75,7 @@ class Client:
         self.asked += 1
         values, sent_s = [float(self.asked % (1 << 23))] * ITEM_VALUES, time.monotonic()
         status, headers, text = await self._posted(model, body(values) + b" " * pad_bytes)
-        reply = Reply(model, sent_s, time.monotonic(), status, headers.get("x-amzn-errortype", text[:60]), text[:300],
+        reply = Reply(model, sent_s, time.monotonic(), status, headers.get("x-amzn-errortype", text[:60]), text[:3000],
                       status == 200 and self._is_right(model, values, text))
         self.replies.append(reply)
         return reply
@@ -165,4 +165,4 @@ def p99_s(replies: Iterable[Reply]) -> float:
 
 def plain(reply: Reply) -> dict[str, Any]:
     """For messages."""
-    return {"model": reply.model, "kind": reply.kind, "took_s": round(reply.took_s, 3), "message": reply.message}
+    return {"model": reply.model, "kind": reply.kind, "took_s": round(reply.took_s, 3), "message": reply.message[:300]}

@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,8 +238,9 @@ class World:
             wrong.append(f"in flight {state['in_flight']}, failed {state['failed']}")
         for found in (await self.manage("POST", "/reconcile")).values():
             wrong.append(f"belief and reality differ: {found}")
+        rows = (await self.manage("GET", "/models"))["models"]
         for one in state["instances"]:
-            wrong += await self._compared(one)
+            wrong += await self._compared(one, rows)
         wrong += [f"left in work: {path.relative_to(self.folder)}" for path in self.folder.glob("**/.mmesim/*/work/*")]
         replies = kinds(self.client.replies)
         if len(self.client.replies) != self.client.asked or sum(replies.values()) != self.client.asked:
@@ -255,10 +256,10 @@ class World:
                 return
             await asyncio.sleep(POLL_S)
 
-    async def _compared(self, row: Mapping[str, Any]) -> list[str]:
+    async def _compared(self, row: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> list[str]:
         """One instance's row beside what its server says and its folder holds."""
         ready = {name for name, standing in row["models"].items() if standing == "READY"}
-        kept = {name for name, standing in row["models"].items() if standing in ("READY", "ON_DISK")}
+        kept = {model["name"] for model in models if row["slot"] in model["on_disk"]}
         async with aiohttp.ClientSession() as session:
             url = f"http://{row['address']['http']}/v2/repository/index"
             async with session.post(url) as answer:
@@ -314,7 +315,7 @@ def replayed(journal: Path) -> list[str]:
         outcome = replay(reader, setup_of(reader))
     if not outcome.is_equal:
         return [f"{journal.name} replays differently: {outcome.difference}"]
-    return [] if outcome.counts["actions"] else [f"{journal.name} holds no actions"]
+    return [] if outcome.counts["steps"] else [f"{journal.name} is empty"]
 
 
 def get_status(address: str, path: str) -> int:
