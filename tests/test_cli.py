@@ -202,10 +202,13 @@ def test_ctrl_c_keeps_what_was_simulated(tmp_path: Path) -> None:
 
 def test_sigterm_clears_away_what_was_begun(tmp_path: Path) -> None:
     running = begun(*ENDLESS, cwd=tmp_path)
-    wait_for(lambda: left_in(tmp_path / "reports"))
-    time.sleep(1.0)
-    running.terminate()
-    assert running.wait(timeout=60) == 143
+    try:
+        wait_for(lambda: left_in(tmp_path / "reports"))
+        time.sleep(1.0)
+        running.terminate()
+        assert running.wait(timeout=60) == 143
+    finally:
+        running.kill()
     assert left_in(tmp_path / "reports") == []
 
 
