@@ -202,7 +202,8 @@ def test_tritonclient(triton: TritonServer, kind: str) -> None:
 
     endpoint = endpoint_of(triton, cold={"cold": asyncio.Event()})
     told(endpoint, story)
-    assert endpoint.ended == {Failure.NONE: 2, Failure.MODEL_ERROR: 1, Failure.NO_SUCH_MODEL: 1, Failure.INSTANCE_LOST: 1}
+    assert endpoint.ended == {Failure.NONE: 2, Failure.MODEL_ERROR: 1, Failure.NO_SUCH_MODEL: 1,
+                              Failure.INSTANCE_LOST: 1}
 
 
 RPC_STATUS = {"404": "StatusCode.NOT_FOUND", "503": "StatusCode.UNAVAILABLE"}
