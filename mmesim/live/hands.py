@@ -19,6 +19,9 @@ from mmesim.live.models import Models
 from mmesim.live.ports import FetchFailed, LoadRefused, Server, ServerDown, Store, Taken
 
 log = logging.getLogger("mmesim.live")
+BROKEN_S = 5.0
+"""For the unload of a broken copy. Triton (2.51) never ends that of a python model whose process died while it worked:
+nothing but a new server helps then."""
 UNLOAD_ATTEMPTS = 3
 """Then a server that does not unload is taken for broken."""
 
@@ -39,6 +42,14 @@ class Limits:
     disk_bytes: int
     """Of the whole disk: the quota."""
     unload_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class TakeAway:
+    """Unload a broken copy that counts as lost already: no action of the controller, which is not told of its end."""
+
+    instance: int
+    model: int
 
 
 class Hands:
@@ -63,9 +74,9 @@ class Hands:
         """The latest task for a model on an instance."""
         self._kinds: dict[type, Callable[..., Coroutine[Any, Any, ev.Event | None]]] = {
             act.StartDownload: self._download, act.LoadModel: self._load, act.UnloadModel: self._unload,
-            act.DeleteArtifact: self._delete}
+            act.DeleteArtifact: self._delete, TakeAway: self._take_away}
 
-    def do(self, action: act.StartDownload | act.LoadModel | act.UnloadModel | act.DeleteArtifact) -> None:
+    def do(self, action: act.StartDownload | act.LoadModel | act.UnloadModel | act.DeleteArtifact | TakeAway) -> None:
         """Begin an action."""
         key = (action.instance, action.model)
         work = self._in_order(self._last.get(key), action, self._fleet.generation(action.instance))
@@ -163,6 +174,13 @@ class Hands:
             return ev.UnloadFinished(instance, model)
         self._fleet.give_up(instance, f"does not unload {name}")
         return None
+
+    async def _take_away(self, instance: int, model: int) -> None:
+        name = self._models.names[model]
+        try:
+            await self._server(instance).unload(name, BROKEN_S)
+        except ServerDown as error:
+            self._fleet.give_up(instance, f"{name} is broken, and stays: {error}")
 
     async def _delete(self, instance: int, model: int) -> None:
         try:

@@ -214,6 +214,9 @@ class Endpoint(Protocol):
     def end(self, ticket: Ticket, failure: Failure = Failure.NONE) -> None:
         """It is over, once: answered, failed, or its client has gone."""
 
+    def broken(self, ticket: Ticket) -> None:
+        """Its copy answers, and will not be of use before it is loaded anew: see to that."""
+
     def again(self, ticket: Ticket) -> Ticket:
         """The server did not answer it: it ends there, and arrives anew when `wait` has found out what became of the
         server (`must_wait` until then). After `MAX_ATTEMPTS` it is failed INSTANCE_LOST."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmesim.core import actions as act
 from mmesim.core import events as ev
+from mmesim.core.lifecycle import Residency
 from mmesim.core.types import NONE, Failure
 from mmesim.live.clock import Clock
 from mmesim.live.fleet import Fleet, Watch
-from mmesim.live.hands import Hands, Limits
+from mmesim.live.hands import Hands, Limits, TakeAway
 from mmesim.live.keeper import Keeper
 from mmesim.live.machine import Machine, Sink
 from mmesim.live.models import Models
@@ -147,13 +148,23 @@ class Runtime:
 
     def end(self, ticket: Ticket, failure: Failure = Failure.NONE) -> None:
         """It is over, once, and so for its caller: what became of its server meanwhile does not count."""
-        ticket.parked = False
+        if ticket.parked:  # between two servers the machine does not know it
+            ticket.parked, ticket.over = False, True
         if not ticket.over:
             self._tell(lambda: self.machine.depart(ticket, failure, self._clock.now_ns()))
         now_ns = self._clock.now_ns()
         latency_ns, wait_ns = now_ns - ticket.arrived_ns, (ticket.sent_ns or now_ns) - ticket.arrived_ns
         overhead_ns = max(0, latency_ns - wait_ns - ticket.server_ns) if ticket.server_ns else 0
         self.meter.request(ticket.name, ticket.instance, ticket.tier, failure, latency_ns, overhead_ns, wait_ns)
+
+    def broken(self, ticket: Ticket) -> None:
+        """Its copy is taken away and counts as lost: the next request loads it anew."""
+        where = (ticket.instance, ticket.model)
+        state = self.machine.table.state(*where)
+        if not ticket.over and state is Residency.READY and where not in self.hands.under_way():
+            log.warning("%s in slot %d is broken: it is loaded anew when it is asked for", ticket.name, ticket.instance)
+            self.hands.do(TakeAway(*where))
+            self.post(ev.CopyLost(*where, True))
 
     def again(self, ticket: Ticket) -> Ticket:
         """The server did not answer it: find out what became of the server, then it arrives anew."""

@@ -50,6 +50,12 @@ class Outcome(Generic[T]):
         return headers
 
 
+def is_broken(message: str) -> bool:
+    """Triton's words (python backend, 2.51) for a model whose process has ended: it answers nothing else until it is
+    loaded anew, and the index goes on saying READY."""
+    return "Stub process '" in message and "is not healthy" in message
+
+
 async def invoke(endpoint: Endpoint, name: str, send: Send[T], is_error: Callable[[T | None], bool]) -> Outcome[T]:
     """Serves one request for a model, within the endpoint's invocation time-out. The ticket is ended exactly once;
     cancelled (the client has gone): as TIMEOUT. `is_error`: whether an answer is an error of the model's own."""

@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as pb
 import mmesim
 from mmesim.core.types import Failure
 from mmesim.live.gateway.dialect import Refused, checked_name
-from mmesim.live.gateway.invocation import Outcome, invoke
+from mmesim.live.gateway.invocation import Outcome, invoke, is_broken
 from mmesim.live.gateway.kserve import EXTENSIONS
 from mmesim.live.gateway.settings import GatewaySettings, has_token
 from mmesim.live.ports import Endpoint, Server, ServerDown, Ticket
@@ -134,6 +134,8 @@ class RpcService(grpc.GenericRpcHandler):
             except _Answered as answer:
                 if str(answer).startswith(f"Request for unknown model: '{name}' ") and "version" not in str(answer):
                     raise ServerDown(f"{server.name} no longer has {name}: it was restarted") from answer
+                if is_broken(str(answer)):
+                    self._endpoint.broken(ticket)
                 return answer
 
         outcome: Outcome[bytes | _Answered] = await invoke(

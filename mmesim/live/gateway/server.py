@@ -14,7 +14,7 @@ from aiohttp import web
 import mmesim
 from mmesim.live.gateway.connections import Listener
 from mmesim.live.gateway.dialect import Body, Dialect, Refused, head, read_body
-from mmesim.live.gateway.invocation import Outcome, invoke
+from mmesim.live.gateway.invocation import Outcome, invoke, is_broken
 from mmesim.live.gateway.kserve import EXTENSIONS, KServe, ModelPath, json_response, model_path
 from mmesim.live.gateway.rpc import RpcService
 from mmesim.live.gateway.sagemaker import SageMaker, target, to_triton
@@ -178,6 +178,8 @@ class Gateway:
             answer = await self._upstream.ask(server.address.http, request_head, body.pieces, left_s, ticket)
             if answer.status >= HTTPStatus.BAD_REQUEST and not asked.version and _is_unknown(answer, asked.model):
                 raise ServerDown(f"{server.name} no longer has {asked.model}: it was restarted")
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_broken(answer.text()):
+                self.endpoint.broken(ticket)
             return answer
 
         return await invoke(self.endpoint, asked.model, send,

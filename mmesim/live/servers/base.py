@@ -124,8 +124,8 @@ class BaseServer(ABC):
         try:
             waited: set[asyncio.Future[Any]] = {task, lost}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ServerDown(f"{self.name} {lost.result()}")
+            if not task.done() or task.cancelled():  # gRPC cancels the calls of a channel that is closed
+                raise ServerDown(f"{self.name} {lost.result() if lost.done() else 'was closed'}")
             return task.result()
         finally:
             task.cancel()
