@@ -128,7 +128,7 @@ async def model_process_killed(w: World, row: Row, times: int = 3) -> None:
             os.kill(pid, signal.SIGKILL)
             row.recovery_s.append(await stream.recovered(time.monotonic(), models=["m0"]))
             await asyncio.sleep(SETTLE_S)
-        row.count(stream.replies, "424 ModelError")
+        row.count(stream.replies, "424 ModelError", LOST)
 
 
 async def gateway_killed(w: World, row: Row, times: int = 3) -> None:
