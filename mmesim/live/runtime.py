@@ -199,7 +199,9 @@ class Runtime:
         self._arrive(ticket)
 
     async def _let_go(self, ticket: Ticket) -> None:
-        """A held request: until the machine lets it go."""
+        """A held request: until the machine lets it go, which may have been before this began."""
+        if not ticket.held:
+            return
         released = asyncio.get_running_loop().create_future()
         ticket.on_release = lambda: released.done() or released.set_result(None)
         try:
