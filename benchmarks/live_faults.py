@@ -1,6 +1,6 @@
 """What a live endpoint does on bad days: every fault is really brought about, and a client counts.
 
-    python -m benchmarks.live_faults [FAULT ...] [--json]
+    python -m benchmarks.live_faults [FAULT ...] [--json] [--page docs/live-faults.md]
 
 Each fault has an endpoint of its own: `mmesim live serve` as a process with real local Tritons, and a real
 S3-compatible server (moto) behind a proxy that spoils its answers where the fault wants it. A client sends a steady,
@@ -31,7 +31,7 @@ from benchmarks import live_faults_store as store
 from benchmarks.live_faults_client import WRONG, kinds
 from benchmarks.live_faults_servers import Row
 from benchmarks.live_faults_world import BadS3, S3Server, World, outside, world
-from benchmarks.page import table
+from benchmarks.page import filled, table
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,14 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
                            "; ".join(row["notes"])] for row in rows)])
 
 
+def load(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How busy the machine was besides."""
+    loads = [row["load_average"] for row in rows]
+    return (f"{os.cpu_count()} processors, shared with others; load average at the starts of the runs: median "
+            f"{median(loads):.1f}, at most {max(loads):.1f}. "
+            f"{sum(row['requests'] for row in rows):,} requests; {sum(len(row['problems']) for row in rows)} problems.")
+
+
 def gets(found: Mapping[str, int]) -> str:
     """Outcomes, the right ones first."""
     ordered = sorted(found.items(), key=lambda one: (one[0] != "200", one[0]))
@@ -160,11 +168,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--page", type=Path, help="put the table between this page's markers")
     given = parser.parse_args()
     if unknown := set(given.faults) - set(FAULTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     rows = asyncio.run(played(given.faults or list(FAULTS)))
     print(json.dumps(rows, indent=2) if given.json else markdown(rows))
+    if given.page:
+        tables = {"faults": markdown(rows), "load": load(rows)}
+        given.page.write_text(filled(given.page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     return int(any(row["problems"] for row in rows))
 
 

@@ -137,7 +137,7 @@ async def gateway_killed(w: World, row: Row, times: int = 3) -> None:
     for _ in range(times):
         async with Stream(w.client, WARM) as stream:
             await asyncio.sleep(SETTLE_S)
-            killed_s, fetched = w.kill(), w.fetched()
+            killed_s, fetched = await w.kill(), w.fetched()
             await w.open()
             row.recovery_s.append(await stream.recovered(killed_s))
             await asyncio.sleep(SETTLE_S)
@@ -154,7 +154,7 @@ async def gateway_killed_store_down(w: World, row: Row) -> None:
     await warm(w)
     w.proxy.plan = lambda number, line: Bad(after_bytes=0, end="reset")
     async with Stream(w.client, WARM) as stream:
-        killed_s = w.kill()
+        killed_s = await w.kill()
         await w.open()
         row.recovery_s.append(await stream.recovered(killed_s))
         await asyncio.sleep(SETTLE_S)
@@ -174,7 +174,6 @@ async def gateway_terminated(w: World, row: Row) -> None:
     row.count(stream.replies, REFUSED, LOST, RESET, BROKEN)
     row.expect(not [r for r in stream.replies if r.sent_s < began_s and not r.right], "what came in was not answered")
     await w.open()
-    row.recovery_s.append(0.0)
 
 
 async def two_gateways(w: World, row: Row) -> None:

@@ -166,13 +166,13 @@ class World:
         self.key = next((match[2] for match in found if match), self.key)
         return bool(self.key)
 
-    def kill(self) -> float:
+    async def kill(self) -> float:
         """kill -9 of the gateway; when."""
         assert self.process is not None
         self.lossless = False
         self.process.kill()
         killed_s = time.monotonic()
-        self.process.wait()
+        await asyncio.to_thread(self.process.wait)
         return killed_s
 
     async def stop(self) -> int:
