@@ -153,6 +153,7 @@ class Client(asyncio.Protocol):
         self._transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
+        """Notes how long a whole answer took, and asks again until the time is over."""
         self._got += data
         head, found, body = self._got.partition(b"\r\n\r\n")
         if not found or len(body) < int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
@@ -222,6 +223,7 @@ def carried(port: int, pid: int, path: str, connections: int, rounds: int, secon
 def idling(port: int, pid: int, count: int, seconds: float) -> dict[str, float]:
     """What so many silent connections cost, and what a request takes beside them."""
     async def measure() -> dict[str, float]:
+        """Before, with and beside the connections."""
         before = usage(pid)
         writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(count)]
         await asyncio.sleep(1.0)

@@ -76,7 +76,7 @@ def fetch_all(repository: Path) -> Callable[[ArchiveStore], Awaitable[ArchiveSto
 
 
 def nothing_left(repository: Path) -> bool:
-    work = repository.parent / ".mmesim" / repository.name / "work"
+    work = repository.parent / ".mmesim" / repository.name / "unfinished"
     return not list(repository.iterdir()) and not list(work.iterdir())
 
 

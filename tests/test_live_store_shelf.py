@@ -82,7 +82,7 @@ def test_a_deleted_model_vanishes_and_a_missing_one_is_deleted_already(tmp_path:
 
     with_store(tmp_path, use)
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["m1", "m2"]
-    assert not list((tmp_path / ".mmesim/r/work").iterdir())
+    assert not list((tmp_path / ".mmesim/r/unfinished").iterdir())
 
 
 def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_somebody_elses_folder_is_told_and_never_touched(tmp_path: Path) -> None
 
     with_store(tmp_path, use)
     assert (tmp_path / "r/m0/config.pbtxt").read_text() == "mine"
-    assert not list((tmp_path / ".mmesim/r/work").iterdir())
+    assert not list((tmp_path / ".mmesim/r/unfinished").iterdir())
 
 
 def test_one_process_has_a_repository(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_disk_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list((tmp_path / "r").iterdir())
-    assert not list((tmp_path / ".mmesim/r/work").iterdir())
+    assert not list((tmp_path / ".mmesim/r/unfinished").iterdir())
 
 
 def test_a_small_file_system_fills_up_and_recovers(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_killed_at_any_moment_it_leaves_whole_models_and_nothing_else(tmp_path: 
         seen = {path.name for path in (tmp_path / "r").iterdir()}
         assert all(is_whole(tmp_path / "r" / name, MODELS[name]) for name in seen)
         assert with_store(tmp_path, lambda store: store.held(tmp_path / "r")).keys() == seen
-        assert not list((tmp_path / ".mmesim/r/work").iterdir())
+        assert not list((tmp_path / ".mmesim/r/unfinished").iterdir())
 
 
 def _killed_after(wait_s: float, world: Path) -> None:

@@ -190,7 +190,7 @@ def _refused_or_whole(world: Path, content: bytes, *, expect_equal: bool) -> Non
         if expect_equal:
             assert found["1/weights"] == bytes(range(256)) * 40
             assert found["1/model.py"] == GOOD["1/model.py"]
-    assert not list((world / ".mmesim/repository/work").iterdir())
+    assert not list((world / ".mmesim/repository/unfinished").iterdir())
     assert {path.name for path in world.iterdir()} == {"beside", "source", "repository", ".mmesim"}
 
 

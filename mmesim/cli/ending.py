@@ -37,6 +37,7 @@ def ended(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        """Ends as the module says."""
         signal.signal(signal.SIGTERM, _terminate)
         try:
             command(*args, **kwargs)

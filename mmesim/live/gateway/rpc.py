@@ -113,6 +113,7 @@ class RpcService(grpc.GenericRpcHandler):
 
     def _passed_on(self, method: str) -> Method:
         async def handle(request: bytes, context: Context) -> bytes:
+            """One call, answered by whoever holds the model, or served like any other request."""
             name = await _name(request, context)
             holder = self._endpoint.holder(name) if method != INFER else None
             try:
@@ -129,6 +130,7 @@ class RpcService(grpc.GenericRpcHandler):
 
     async def _invoke(self, method: str, name: str, request: bytes, context: Context) -> bytes:
         async def send(ticket: Ticket, server: Server, left_s: float) -> bytes | _Answered:
+            """The server's answer, or its refusal. Raises ServerDown, TimeoutError."""
             try:
                 return await self._call(method, request, server, left_s, ticket)
             except _Answered as answer:

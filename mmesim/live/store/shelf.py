@@ -5,10 +5,10 @@ system; the manifest is inside the model's folder, where Triton overlooks it, so
 
     models/resnet/config.pbtxt, 1/…        the model, as Triton sees it
     models/resnet/.mmesim.json             its manifest: model, version, bytes
-    .mmesim/models/work/…                  what is being fetched or deleted
+    .mmesim/models/unfinished/…            what is being fetched or deleted
     .mmesim/models/lock                    held by the one process that changes this repository
 
-A fetch ends, and a delete begins, with one rename. After a crash at any moment, what is in `work` is nobody's and
+A fetch ends, and a delete begins, with one rename. After a crash at any moment, what is in `unfinished` is nobody's and
 goes. A folder without a manifest was put there by somebody else, and is left alone.
 """
 
@@ -53,7 +53,7 @@ class Shelf:
         self.repository = repository.absolute()
         self.fsync = fsync
         self._room = self.repository.parent / ROOM / self.repository.name
-        self._work = self._room / "work"
+        self._work = self._room / "unfinished"
         self._busy: set[Path] = set()
         self._known: dict[str, tuple[int, Manifest]] = {}
         """Folder -> inode and manifest when it was last read."""
