@@ -241,7 +241,8 @@ class World:
         rows = (await self.manage("GET", "/models"))["models"]
         for one in state["instances"]:
             wrong += await self._compared(one, rows)
-        wrong += [f"left unfinished: {path.relative_to(self.folder)}" for path in self.folder.glob("**/.mmesim/*/unfinished/*")]
+        wrong += [f"left unfinished: {path.relative_to(self.folder)}"
+                  for path in self.folder.glob("**/.mmesim/*/unfinished/*")]
         replies = kinds(self.client.replies)
         if len(self.client.replies) != self.client.asked or sum(replies.values()) != self.client.asked:
             wrong.append(f"{self.client.asked} asked, {len(self.client.replies)} outcomes")

@@ -106,6 +106,8 @@ class FakeProvisioner:
 
     def __init__(self) -> None:
         self.servers: dict[int, FakeServer] = {}
+        self.gone = False
+        """No server can be started."""
 
     async def start(self, slot: int) -> Server:
         self.servers.setdefault(slot, FakeServer(slot))
@@ -115,6 +117,8 @@ class FakeProvisioner:
         self.servers.pop(slot, None)
 
     async def restart(self, slot: int) -> Server | None:
+        if self.gone:
+            raise ServerDown("it does not start")
         self.servers[slot] = FakeServer(slot)
         return self.servers[slot]
 

@@ -61,7 +61,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_and_shows_what_is_finished(tmp_path: Path) -> None:
-    process = begun("compare", tiny(tmp_path), "--vary", f"{GPU}=lru,lfu", "--seeds", "60", *LONG, "--no-report",
+    process = begun("compare", tiny(tmp_path), "--vary", f"{GPU}=lru,lfu", "--seeds", "600", *LONG, "--no-report",
                     "--processes", "2", cwd=tmp_path)
     wait_for_cells(tmp_path / "reports" / "tiny-compare" / ".cells", 8)
     os.killpg(process.pid, signal.SIGINT)

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
+import pytest
+
 from mmesim.core import actions as act
 from mmesim.core import events as ev
 from mmesim.core.types import Failure, Tier
+from mmesim.live import runtime
 from mmesim.live.ports import Archive, LoadRefused, Ticket
 from tests.live_fakes import FakeProvisioner, FakeServer, FakeStore, world
 
@@ -196,5 +199,33 @@ def test_draining_refuses_new_requests_and_waits_for_the_others() -> None:
         await w.runtime.wait(ticket)
         w.runtime.end(ticket)
         assert await draining == 0
+
+    played(scene)
+
+
+def test_a_request_that_comes_before_the_first_server_waits_for_it() -> None:
+    async def play() -> None:
+        w = world([A])
+        await w.runtime.start()
+        assert not w.runtime.ready
+        ticket = w.runtime.begin(A)
+        assert ticket.must_wait and not ticket.failure
+        await w.runtime.wait(ticket)
+        assert ticket.failure is Failure.NONE and ticket.attempt == 1
+        w.runtime.end(ticket)
+        await w.runtime.close()
+
+    asyncio.run(play())
+
+
+def test_a_request_does_not_wait_for_ever_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "SERVER_WAIT_S", 0.05)
+
+    async def scene(w: SimpleNamespace) -> None:
+        w.provisioner.servers[0].down = w.provisioner.gone = True
+        await until(lambda: not w.runtime.ready)
+        ticket = w.runtime.begin(A)
+        await w.runtime.wait(ticket)
+        assert ticket.failure is Failure.INSTANCE_LOST
 
     played(scene)

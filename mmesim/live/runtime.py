@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mmesim.live")
 
+SERVER_WAIT_S = 30.0
+"""How long a request waits while no server is in service; starting a Triton takes a few seconds at most (assumed)."""
+SERVER_POLL_S = 0.02
+
 
 @dataclass(frozen=True)
 class Periods:
@@ -116,6 +120,8 @@ class Runtime:
         elif self.draining or self.failed is not None:
             ticket.failure, ticket.over = Failure.INSTANCE_LOST, True
             ticket.reason = "the endpoint is being shut down" if self.draining else self._why_failed()
+        elif self.fleet.members and not len(self.machine.table.serving):
+            ticket.parked = True  # a server is on its way
         else:
             self._arrive(ticket)
         return ticket
@@ -186,15 +192,18 @@ class Runtime:
                 and ticket.attempt < MAX_ATTEMPTS and not self.draining)
 
     async def _moved_on(self, ticket: Ticket) -> None:
-        """A request without a server: what was its server is confirmed or lost, and then it arrives."""
+        """A request without a server: what was its server is confirmed or lost, and then it arrives, as soon as one is
+        in service or `SERVER_WAIT_S` have passed."""
         if ticket.parked:
             await self.fleet.confirm(ticket.instance)
         else:
             ticket.serial, ticket.attempt = self._serial, ticket.attempt + 1
             self._serial += 1
             ticket.failure, ticket.over, ticket.parked = Failure.NONE, False, True
-        while not len(self.machine.table.serving) and not self.draining and self.failed is None:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SERVER_WAIT_S):
+                while not len(self.machine.table.serving) and not self.draining and self.failed is None:
+                    await asyncio.sleep(SERVER_POLL_S)
         ticket.parked, ticket.instance = False, NONE
         self._arrive(ticket)
 
