@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmesim.dataplane.counters import N_TIERS, SKETCH_BUCKETS
-from mmesim.planner.compare.cells import Cell
+from mmesim.planner.runs.cells import Cell
 from mmesim.results.comparison import METRICS
 
 EMPTY = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)

@@ -15,13 +15,14 @@ from compare_parts import cell, tiny
 from mmesim.dataplane.counters import SKETCH_BUCKETS
 from mmesim.errors import InputError
 from mmesim.planner.bounds import bound_of
-from mmesim.planner.compare import orders
 from mmesim.planner.compare.assemble import Gathered, bound
-from mmesim.planner.compare.cells import Cell, cell_of
-from mmesim.planner.compare.orders import order_of, with_memory
 from mmesim.planner.compare.regret import Measure, exceptions, measure
 from mmesim.planner.compare.run import Plan, compare, finished
 from mmesim.planner.compare.variants import contenders
+from mmesim.planner.runs import orders
+from mmesim.planner.runs.cells import Cell, cell_of
+from mmesim.planner.runs.orders import order_of
+from mmesim.planner.runs.scaled import with_resources
 from mmesim.results.comparison_files import as_json, check_folder, in_place, load, save
 from mmesim.results.output import OutputWriter
 from mmesim.results.sketch import EDGES_NS, interpolated_ns, quantiles_ns
@@ -191,7 +192,7 @@ def test_a_cell_survives_its_file_and_half_a_file_is_none(tmp_path: Path) -> Non
 
 def test_the_curve_scales_memory_and_nothing_else(tmp_path: Path) -> None:
     built = build(load_scenario(tiny(tmp_path)))
-    half = with_memory(built, 0.5)
+    half = with_resources(built, {"memory": 0.5})
     instance = built.endpoint.instance
     assert half.endpoint.instance == replace(instance, gpu_bytes=round(instance.gpu_bytes / 2))
     assert replace(half, endpoint=built.endpoint) == built

@@ -9,11 +9,11 @@ import pytest
 from compare_parts import P99, cell, cells_of
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.cells import Cell
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.verdicts import Status, all_told_apart, claims, sentences
+from mmesim.planner.runs.cells import Cell
 from mmesim.results.comparison_interval import interval
-from mmesim.scenario.schema import Objective
+from mmesim.scenario.objective import Objective
 
 TRIALS = 1500
 

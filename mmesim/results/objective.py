@@ -15,7 +15,7 @@ from mmesim.results.sketch import count_within
 from mmesim.units import NS_PER_MS
 
 if TYPE_CHECKING:
-    from mmesim.scenario.schema import Objective
+    from mmesim.scenario.objective import Objective
 
 
 def judge(objective: Objective, summary: dict[str, Any], sketch: NDArray[np.int64]) -> dict[str, Any]:

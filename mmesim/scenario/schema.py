@@ -13,29 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
-from mmesim.scenario.endpoint import Endpoint, PositiveDuration, PositiveNumber
+from mmesim.scenario.endpoint import Endpoint, PositiveDuration
 from mmesim.scenario.faults import Fault
 from mmesim.scenario.models import ModelGroup
+from mmesim.scenario.objective import Objective
+from mmesim.scenario.plan import Plan
 from mmesim.scenario.workload import Workload
-from mmesim.settings import Count, Duration, Fraction, Number, Settings
+from mmesim.settings import Count, Duration, Settings
 
 DEFAULT_DURATION_S = 3600.0
 """Without `duration` and without a trace."""
-
-
-class Objective(Settings):
-    """What the result is judged by; all optional."""
-
-    p50_ms: PositiveNumber | None = None
-    """Median latency in milliseconds."""
-    p99_ms: PositiveNumber | None = None
-    """99th percentile of latency in milliseconds."""
-    error_rate: Fraction | None = None
-    """Share of requests that end in an error."""
-    cold_start_ratio: Fraction | None = None
-    """Share of requests that waited for a load."""
-    cost_per_hour: Number | None = None
-    """Mean cost of the instances, in the catalog's currency."""
 
 
 class Checks(Settings):
@@ -89,6 +76,8 @@ class Scenario(Settings):
     """What goes wrong, on a schedule or at random."""
     objective: Objective = Objective()
     """What the result is judged by."""
+    plan: Plan = Plan()
+    """What `mmesim plan` may choose from."""
     checks: Checks = Checks()
     """Doubts that can be put aside."""
     output: Output = Output()

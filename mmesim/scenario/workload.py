@@ -279,6 +279,12 @@ class Workload(Settings):
     """Requests that stay with their model."""
     items: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """Samples in one request (client-side batch)."""
+    scale: PositiveNumber = 1.0
+    """So many times the rate, or the users; a trace is superposed and thinned."""
+    start: Duration = 0.0
+    """Leave out so much of the beginning; what follows stays as it is and begins at 0."""
+    only: tuple[str, ...] | None = None
+    """Shell patterns: keep the requests for matching models only; null: all."""
     trace: str | None = None
     """File (CSV or Parquet: timestamp_s, model[, items, work]) instead of arrivals and popularity."""
     trace_options: TraceOptions = TraceOptions()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.assemble import BOUND_NAME
-from mmesim.planner.compare.orders import Order, order_of
 from mmesim.planner.compare.variants import Contender
+from mmesim.planner.runs.orders import Order, order_of
 from mmesim.results.comparison import Interval
 from mmesim.results.comparison_interval import interval
 from mmesim.scenario.references import resolve
@@ -60,7 +60,7 @@ def _points_of(contender: Contender, fractions: Sequence[float], seeds: Sequence
     whole = spec.gpu_bytes if spec.has_gpu else spec.host_bytes
     for fraction in sorted(set(fractions)):
         yield Point(BOUND_NAME if wants_bound else contender.name, fraction, round(fraction * whole),
-                    [order_of(contender, seed, folder, memory=fraction, wants_bound=wants_bound) for seed in seeds])
+                    [order_of(contender, seed, folder, scaled={"memory": fraction}, wants_bound=wants_bound) for seed in seeds])
 
 
 def curve(found: Sequence[Point], confidence: float) -> DataFrame:

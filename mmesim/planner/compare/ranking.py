@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from mmesim.errors import InputError, Problem, alternatives
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.cells import Cell
+from mmesim.planner.runs.cells import Cell
 from mmesim.results.comparison import METRICS, Interval, Metric
-from mmesim.scenario.schema import Objective
+from mmesim.scenario.objective import Objective
 
 COST = "cost.per_hour"
 FAILED = "requests.error_rate"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.cells import Cell
 from mmesim.planner.compare.ranking import FAILED, values
 from mmesim.planner.compare.variants import Contender
+from mmesim.planner.runs.cells import Cell
 from mmesim.policies.prewarm.none import NoPrewarm
 from mmesim.results.comparison import Interval
 from mmesim.scenario.references import resolve

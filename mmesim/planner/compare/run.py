@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mmesim.planner.compare import assemble, stats
-from mmesim.planner.compare.cells import Cell
 from mmesim.planner.compare.curve import Point, curve, points
-from mmesim.planner.compare.orders import Order, Steps, carry_out, order_of
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.variants import Contender
 from mmesim.planner.compare.verdicts import INDIFFERENCE, all_told_apart, claims, sentences
+from mmesim.planner.runs.cells import Cell
+from mmesim.planner.runs.orders import Order, Steps, carry_out, order_of
 from mmesim.results.comparison import Comparison
 
 

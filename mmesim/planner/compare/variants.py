@@ -8,25 +8,20 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from mmesim.errors import InputError, Problem, alternatives
-from mmesim.planner.compare.digest import digest_of
 from mmesim.planner.compare.naming import AS_WRITTEN, names_of
-from mmesim.scenario.endpoint import Endpoint
+from mmesim.planner.runs.contender import Contender
 from mmesim.scenario.load import load_scenario
 from mmesim.scenario.overrides import find
-from mmesim.scenario.schema import Objective, Scenario
+from mmesim.scenario.schema import Scenario
 from mmesim.yamldoc import parse_value
 
 MOST = 200
 """Variants; a grid grows faster than one thinks."""
-UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission", "availability_zones", "provisioning",
-              "metrics", "framework_versions")
-"""Settings of the endpoint that do not move the bound."""
 _OPEN, _CLOSE = "[{(", "]})"
 
 
@@ -42,28 +37,6 @@ class Choice:
     @property
     def overrides(self) -> list[str]:
         return [f"{path}={value}" for path, value in self.settings]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One variant, checked."""
-
-    name: str
-    settings: dict[str, str]
-    """Setting path -> value as written; empty for the scenario as it stands."""
-    scenario: Scenario = field(repr=False)
-
-    @cached_property
-    def digest(self) -> str:
-        """Of all that its runs depend on, but the seed."""
-        return digest_of(self.scenario)
-
-    @cached_property
-    def bound_digest(self) -> str:
-        """Of all that the bound of its requests depends on: the same for variants that differ in `UNBOUNDING` only."""
-        usual = Endpoint()
-        plain = self.scenario.endpoint.model_copy(update={name: getattr(usual, name) for name in UNBOUNDING})
-        return digest_of(self.scenario.model_copy(update={"endpoint": plain, "faults": (), "objective": Objective()}))
 
 
 def contenders(scenario: str, *, vary: Sequence[str] = (), variant: Sequence[str] = (), overrides: Sequence[str] = (),

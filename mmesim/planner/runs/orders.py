@@ -1,8 +1,9 @@
-"""The work of a comparison in pieces that other processes can do: each piece is one cell, stored by who made it."""
+"""The work of a comparison, a sweep or a plan in pieces that other processes can do: each piece is one cell, stored as
+soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -12,9 +13,10 @@ from typing import Any
 from mmesim.errors import InputError, Problem
 from mmesim.parallel import side_by_side
 from mmesim.planner.bounds import bound_of
-from mmesim.planner.compare.cells import Cell, cell_of, load_numbers, save_numbers
-from mmesim.planner.compare.variants import Contender
-from mmesim.scenario.build import Build, build
+from mmesim.planner.runs.cells import Cell, cell_of, load_numbers, save_numbers
+from mmesim.planner.runs.contender import Contender
+from mmesim.planner.runs.scaled import with_resources
+from mmesim.scenario.build import build
 from mmesim.scenario.schema import Scenario
 from mmesim.sim.blame import policies_to_blame
 from mmesim.sim.run import simulate
@@ -31,8 +33,8 @@ class Order:
     scenario: Scenario = field(repr=False)
     """With its seed."""
     file: Path
-    memory: float = 1.0
-    """Memory of each instance as a part of the scenario's."""
+    scaled: Mapping[str, float] = field(default_factory=dict)
+    """Resource (`mmesim.planner.runs.scaled.RESOURCES`) -> as a multiple of the scenario's."""
     wants_bound: bool = False
     """True: the bound of the requests, no run."""
 
@@ -41,13 +43,15 @@ class Order:
         return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
 
 
-def order_of(contender: Contender, seed: int, folder: Path, *, memory: float = 1.0, wants_bound: bool = False) -> Order:
-    """The run of a variant with a seed, or the bound of its requests."""
+def order_of(contender: Contender, seed: int, folder: Path, *, scaled: Mapping[str, float] | None = None,
+             wants_bound: bool = False) -> Order:
+    """The run of a variant with a seed, or the bound of its requests; with so much of some resources."""
+    scaled = {name: factor for name, factor in sorted((scaled or {}).items()) if factor != 1}
     output = contender.scenario.output.model_copy(update={"requests": False, "journal": False, "trace": False})
     scenario = contender.scenario.model_copy(update={"seed": seed, "output": output})
-    what = f"{contender.bound_digest if wants_bound else contender.digest} {seed} {memory} {wants_bound}"
+    what = f"{contender.bound_digest if wants_bound else contender.digest} {seed} {scaled} {wants_bound}"
     file = folder / f"{sha256(what.encode()).hexdigest()[:32]}.npz"
-    return Order(contender.name, scenario, file, memory, wants_bound)
+    return Order(contender.name, scenario, file, scaled, wants_bound)
 
 
 def carry_out(orders: Iterable[Order], processes: int, what: str, steps: Steps) -> int:
@@ -74,7 +78,7 @@ def _side_by_side(orders: Sequence[Order], processes: int, done: Callable[[int],
 def carry_out_one(order: Order) -> None:
     """Make one cell and store it."""
     try:
-        built = with_memory(build(order.scenario), order.memory)
+        built = with_resources(build(order.scenario), order.scaled)
         if order.wants_bound:
             best = bound_of(built)
             save_numbers(order.file, asdict(best) if best else {})
@@ -87,11 +91,3 @@ def carry_out_one(order: Order) -> None:
     if run.partial:
         raise KeyboardInterrupt
     cell_of(run).save(order.file)
-
-
-def with_memory(built: Build, fraction: float) -> Build:
-    """The same run with so much of each instance's scarce memory: the GPU's, or the host's on a CPU endpoint."""
-    instance = built.endpoint.instance
-    name = "gpu_bytes" if instance.has_gpu else "host_bytes"
-    scaled = replace(instance, **{name: max(1, round(getattr(instance, name) * fraction))})
-    return replace(built, endpoint=replace(built.endpoint, instance=scaled))

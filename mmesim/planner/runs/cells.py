@@ -1,7 +1,7 @@
 """One cell of a comparison: the numbers of one variant with one seed, and their store on disk.
 
 A cell is small (numbers, tables of models and intervals, a sparse latency sketch) and stored as soon as it is there,
-under a digest of all that it depends on (:mod:`mmesim.planner.compare.digest`). A comparison that was stopped, or is
+under a digest of all that it depends on (:mod:`mmesim.planner.runs.digest`). A comparison that was stopped, or is
 asked for again with more variants, finds what it has.
 """
 
