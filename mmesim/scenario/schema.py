@@ -30,6 +30,8 @@ class Checks(Settings):
 
     intended_overload: bool = False
     """true: offered load above capacity is meant; do not refuse the file."""
+    hopeless_objective: bool = False
+    """true: a target below the time of a request that never waits is meant; do not refuse the file."""
 
 
 class Output(Settings):
