@@ -18,13 +18,16 @@ from html_pages import Checked
 
 from mmesim.core.types import Tier
 from mmesim.errors import InputError
-from mmesim.report.comparison import intervals, scatter, tables
+from mmesim.report import intervals
+from mmesim.report.comparison import intervals as changes
+from mmesim.report.comparison import scatter, tables
 from mmesim.report.comparison.data import downloads, variants_csv
 from mmesim.report.comparison.html import render_comparison, write_comparison_figures, write_comparison_report
 from mmesim.report.comparison.lines import thinned
-from mmesim.report.comparison.looks import NAME_LENGTH, looks, shorten
+from mmesim.report.comparison.looks import looks
 from mmesim.report.comparison.models import against_baseline, rankings
 from mmesim.report.comparison.rows import cold_total
+from mmesim.report.theme import NAME_LENGTH, shorten
 from mmesim.results.comparison import METRICS, Comparison, Interval
 
 FILES = ["differences", "latency-tail", "memory-curve", "trade-off", "cold-starts", "models", "over-time"]
@@ -157,20 +160,20 @@ def test_better_and_worse_only_when_the_sign_is_known(comparison: Comparison) ->
     variant, metric = comparison.variants[1], comparison.metric("latency.all.p99")
     for value, expected in (((-2.0, -3.0, -1.0), "better"), ((2.0, 1.0, 3.0), "worse"), ((2.0, -1.0, 5.0), "")):
         changed = replace(variant, differences={metric.key: Interval(*value, 5)}, relative={})
-        assert intervals.verdict(changed, metric) == expected
+        assert changes.verdict(changed, metric) == expected
         in_part = replace(variant, relative={metric.key: Interval(*value, 5)})
-        assert intervals.verdict(in_part, metric) == expected, "what is coloured is what is shown"
-    assert intervals.verdict(replace(variant, differences={"use.gpu.mean": Interval(2, 1, 3, 5)}),
+        assert changes.verdict(in_part, metric) == expected, "what is coloured is what is shown"
+    assert changes.verdict(replace(variant, differences={"use.gpu.mean": Interval(2, 1, 3, 5)}),
                              comparison.metric("use.gpu.mean")) == ""
 
 
 def test_ratios_differ_in_points_and_a_zero_baseline_in_its_unit(comparison: Comparison) -> None:
     variant = comparison.variants[1]
-    value, unit = intervals.change(variant, comparison.metric("cache.hit_ratio")) or (None, "")
+    value, unit = changes.change(variant, comparison.metric("cache.hit_ratio")) or (None, "")
     assert unit == "points" and value == variant.differences["cache.hit_ratio"]
     bare = replace(variant, relative={})
-    assert intervals.change(bare, comparison.metric("load_s")) == (variant.differences["load_s"], "s")
-    assert intervals.change(comparison.baseline, comparison.metric("load_s")) is None
+    assert changes.change(bare, comparison.metric("load_s")) == (variant.differences["load_s"], "s")
+    assert changes.change(comparison.baseline, comparison.metric("load_s")) is None
 
 
 def test_the_sum_of_cold_starts_has_its_own_interval(comparison: Comparison) -> None:

@@ -16,6 +16,7 @@ from mmesim.cli.progress import no_steps, steps
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from mmesim.parallel import Workers
     from mmesim.planner.compare.run import Plan
     from mmesim.planner.compare.variants import Contender
     from mmesim.results.comparison import Comparison
@@ -47,6 +48,8 @@ def compare(
         metavar="50%,100%", help='Hit ratio against memory too, at these parts of it; "default": 25%, 50%, 100%, 200%.',
     )] = None,
     processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
+    cluster: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="Run on a cluster: tcp://HOST:PORT (Dask), ray://HOST:PORT or ray://auto (Ray).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; each comparison gets OUT/<name>/.")] = Path("reports"),
     name: Annotated[str | None, typer.Option(help="Name of the comparison; default: <scenario>-compare.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
@@ -71,30 +74,32 @@ def compare(
       mmesim compare my.yaml --vary endpoint.eviction.gpu=lru,my_policy.py:Mine --memory default
     """
     from mmesim.cli.compare_table import show
+    from mmesim.parallel import Workers
     from mmesim.planner.compare.variants import contenders
     say: Say = (lambda _: None) if quiet else note
     formats = _formats(figures)
     chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
     folder = out / (name or f"{chosen[0].scenario.name}-compare")
-    plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory, processes)
+    plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory, Workers(processes, cluster))
     comparison = _compared(plan, as_json, say, bar=not quiet)
     show(comparison, as_json)
     _write(comparison, folder, say, formats, report=not no_report)
 
 
 def _plan(chosen: Sequence[Contender], folder: Path, seeds: int | None, until_decided: str | None, confidence: str,
-          indifference: str, rank_by: str | None, memory: str | None, processes: int) -> Plan:
+          indifference: str, rank_by: str | None, memory: str | None, workers: Workers) -> Plan:
     """The options as a plan. Raises InputError with what is wrong with one."""
     from mmesim.planner.compare.ranking import known_key
     from mmesim.planner.compare.run import Plan
-    from mmesim.results.comparison_files import CELLS, check_folder
+    from mmesim.results.comparison_files import check_folder
+    from mmesim.results.folders import CELLS
     check_folder(folder)
     return Plan(
         chosen, seeds or (MOST_SEEDS if until_decided else SEEDS), folder / CELLS, name=folder.name,
         command=shlex.join(["mmesim", *sys.argv[1:]]), until_decided=until_decided is not None,
         confidence=_share("--until-decided", until_decided) if until_decided else _share("--confidence", confidence),
         indifference=_share("--indifference", indifference), rank_by=None if rank_by is None else known_key(rank_by),
-        memory=_memory(memory), processes=processes)
+        memory=_memory(memory), workers=workers)
 
 
 def _compared(plan: Plan, as_json: bool, say: Say, *, bar: bool) -> Comparison:

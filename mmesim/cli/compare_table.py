@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmesim.cli.output import page, print_json
-from mmesim.report.comparison.intervals import shown, verdict
+from mmesim.report.comparison.intervals import verdict
 from mmesim.report.comparison.tables import verdicts
+from mmesim.report.intervals import shown
 from mmesim.report.wording import format_duration, plural
 from mmesim.results.comparison import Comparison, Interval, Metric, Variant
 

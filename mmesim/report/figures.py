@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,8 @@ _EXCEEDED = {0.5: "p50", 0.1: "p90", 0.01: "p99", 0.001: "p99.9", 1e-4: "p99.99"
 LIVE_PARTS = (("waiting for models", "amber", (Reason.LOAD,)), ("at the server", "blue", (Reason.COMPUTE,)),
               ("network, gateway and this client", "pale", (Reason.OVERHEAD,)))
 """The same of a live run, whose servers do not tell more."""
+LEAST_SPREAD = 1.5
+"""Of a scale: the largest over the smallest."""
 COLOUR_OF_REASON = {reason: name for _, name, reasons in PARTS for reason in reasons}
 
 
@@ -226,6 +230,15 @@ def latency_scale(axis: Any, axes: Any) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0,) if high / max(low, 1e-9) > 30 else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value / 1e3)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def latency_limits(axes: Any, values_ms: Iterable[float]) -> None:
+    """A logarithmic scale upwards with all the values on it, never so narrow that all its marks read the same."""
+    shown = [value for value in values_ms if math.isfinite(value) and value > 0]
+    low, high = min(shown) / 1.06, max(shown) * 1.06
+    spread = max(high / low, LEAST_SPREAD) / (high / low)
+    axes.set_ylim(low / spread ** 0.5, high * spread ** 0.5)
+    latency_scale(axes.yaxis, axes)
 
 
 def _mark_quantiles(run: Run, axes: Any) -> None:

@@ -5,6 +5,7 @@ A page may not fetch anything: its Content-Security-Policy says so, and a browse
 
 from __future__ import annotations
 
+import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,24 @@ class Figure:
     wide: bool = False
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that can be sorted."""
+
+    text: str
+    value: float | str | None
+    """What it is sorted by; None: unknown, always last."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file inside the page."""
+
+    file: str
+    what: str
+    uri: str
+
+
 def render_page(template: str, **values: Any) -> str:
     """The page made of a template of this package. The same values give the same bytes."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -40,3 +59,8 @@ def write_page(page: str, path: Path) -> None:
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(page, encoding="utf-8")
     os.replace(draft, path)
+
+
+def data_uri(kind: str, text: str) -> str:
+    """A text as a link that needs no network."""
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

@@ -31,6 +31,14 @@ MODEL_COLOURS = ("blue", "amber", "teal", "purple", "green", "pink", "cyan", "br
 """Told apart in this order."""
 FULL, HALF = 11.2, 5.4
 """Widths in inches of a figure over the whole page and over half of it."""
+NAME_LENGTH = 36
+"""Of a name in a figure."""
+SHAPES = {
+    "o": "M13 1.5a3.5 3.5 0 1 0 .01 0z", "s": "M10 2h6v6h-6z", "^": "M13 1l4 7.5h-8z", "v": "M13 9l4-7.5h-8z",
+    "D": "M13 .6L17.2 5 13 9.4 8.8 5z", "P": "M11.7 1h2.6v2.7H17v2.6h-2.7V9h-2.6V6.3H9V3.7h2.7z",
+    "X": "M10 1l3 2.4L16 1l1.6 1.6L15.2 5l2.4 2.4L16 9l-3-2.4L10 9 8.4 7.4 10.8 5 8.4 2.6z",
+    "p": "M13 1l4 3.1-1.5 4.9h-5L9 4.1z"}
+"""The markers as paths in a box of 26 x 10."""
 _drawn_with: ContextVar[Mapping[str, str]] = ContextVar("palette", default=STAND_IN)
 
 
@@ -73,6 +81,13 @@ def new_figure(width_in: float, height_in: float, **grid: Any) -> tuple[Figure, 
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(**grid)
+
+
+def shorten(name: str, most: int = NAME_LENGTH) -> str:
+    """For a figure: the beginning and the end, which tell long names apart. A dollar is one, not Matplotlib's maths."""
+    tail = (most - 1) // 2
+    text = name if len(name) <= most else f"{name[:most - 1 - tail]}…{name[len(name) - tail:]}"
+    return text.replace("$", r"\$")
 
 
 def legend_below(figure: Figure, axes: Any, reverse: bool = False) -> None:

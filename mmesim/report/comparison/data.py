@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from mmesim.report.page import Download, data_uri
 from mmesim.results.comparison import Comparison, Interval
 from mmesim.results.comparison_files import as_json
 from mmesim.results.summary import rounded
-
-
-@dataclass(frozen=True)
-class Download:
-    """A file inside the page."""
-
-    file: str
-    what: str
-    uri: str
 
 
 def downloads(comparison: Comparison) -> list[Download]:
     """Means with intervals, every run, and everything as JSON."""
     name = comparison.name
     return [Download(f"{name}-variants.csv", "means, intervals and differences (CSV)",
-                     _uri("text/csv", variants_csv(comparison))),
-            Download(f"{name}-runs.csv", "every run (CSV)", _uri("text/csv", comparison.cells.to_csv(index=False))),
-            Download(f"{name}.json", "all of it (JSON)", _uri("application/json", whole_json(comparison)))]
-
-
-def _uri(kind: str, text: str) -> str:
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+                     data_uri("text/csv", variants_csv(comparison))),
+            Download(f"{name}-runs.csv", "every run (CSV)", data_uri("text/csv", comparison.cells.to_csv(index=False))),
+            Download(f"{name}.json", "all of it (JSON)", data_uri("application/json", whole_json(comparison)))]
 
 
 def variants_csv(comparison: Comparison) -> str:

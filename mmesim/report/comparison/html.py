@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmesim.report import theme
 from mmesim.report.comparison import data, lines, models, rows, scatter, tables
 from mmesim.report.comparison.looks import COLOURS, Look, looks, others
-from mmesim.report.page import Figure, render_page, write_page
-from mmesim.report.printed import INK, check_format
+from mmesim.report.page import render_page, write_page
+from mmesim.report.sheets import Sheet, as_files, on_page
 from mmesim.results.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-DPI = 150
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One figure: what it is called as a file and on the page, what to look for, how to draw it."""
-
-    file: str
-    title: str
-    caption: str
-    draw: Callable[[Comparison, dict[str, Look]], Drawing]
+    Draw = Callable[[Comparison, dict[str, Look]], Drawing]
 
 
 def write_comparison_report(comparison: Comparison, path: Path) -> None:
@@ -41,28 +30,12 @@ def write_comparison_figures(comparison: Comparison, folder: Path,
 
     Returns the paths, in the page's order. Raises InputError: a format that is no kind of figure.
     """
-    for kind in formats:
-        check_format(Path(f"figure.{kind}"))
-    folder.mkdir(parents=True, exist_ok=True)
-    all_looks, paths = looks(comparison), []
-    with theme.house_style(INK):
-        for sheet in sheets(comparison):
-            figure = sheet.draw(comparison, all_looks)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laid out once: no format depends on those before it
-            for kind in formats:
-                paths.append(folder / f"{sheet.file}.{kind}")
-                figure.savefig(paths[-1], dpi=DPI, facecolor=INK["surface"],
-                               metadata={"Date": None} if kind == "svg" else {})
-    return paths
+    return as_files(sheets(comparison), folder, formats)
 
 
 def render_comparison(comparison: Comparison) -> str:
     """The whole page. The same comparison gives the same bytes."""
-    all_looks = looks(comparison)
-    with theme.house_style():
-        figures = {sheet.file: Figure(sheet.title, sheet.caption, theme.to_svg(
-            sheet.draw(comparison, all_looks), _label(sheet, comparison)), wide=True) for sheet in sheets(comparison)}
+    all_looks, figures = looks(comparison), on_page(sheets(comparison))
     rankings = models.rankings(comparison)
     return render_page(
         "comparison/template.html", comparison=comparison, about=tables.about(comparison),
@@ -76,33 +49,38 @@ def render_comparison(comparison: Comparison) -> str:
 
 def sheets(comparison: Comparison) -> Iterator[Sheet]:
     """The figures there is something to draw for, in the page's order."""
-    behind = others(list(looks(comparison).values()))
+    all_looks = looks(comparison)
+
+    def sheet(file: str, title: str, caption: str, draw: Draw) -> Sheet:
+        return Sheet(file, title, caption, _label(title, caption, comparison), partial(draw, comparison, all_looks))
+
+    behind = others(list(all_looks.values()))
     grey = f" The {behind} ranked last are grey." if behind else ""
     if len(comparison.variants) > 1 and rows.key_metrics(comparison):
-        yield Sheet("differences", "Differences to the baseline", "The line at 0 is the baseline. A full dot is a "
+        yield sheet("differences", "Differences to the baseline", "The line at 0 is the baseline. A full dot is a "
                     "difference whose sign is known at this confidence, a hollow one is not.", rows.differences)
     if any(variant.sketch.any() for variant in comparison.variants):
-        yield Sheet("latency-tail", "How many are slower", "Share of answers slower than x, all seeds together, on "
+        yield sheet("latency-tail", "How many are slower", "Share of answers slower than x, all seeds together, on "
                     "logarithmic scales. Hits and cold starts add up to the left panel; marks on it are quantiles with "
                     f"their intervals. Failures have no latency.{grey}", lines.tails)
     if len(comparison.curve):
-        yield Sheet("memory-curve", "Hit ratio over memory", "What more memory would bring. How far right a curve must "
+        yield sheet("memory-curve", "Hit ratio over memory", "What more memory would bring. How far right a curve must "
                     "go to reach another's height is the memory the better policy saves. Bands are intervals."
                     f"{grey}", lines.memory_curve)
     price = scatter.price_of(comparison)
     if price:
         title = f"p99 latency against {price.title.partition(' (')[0].partition(',')[0]}"
-        yield Sheet("trade-off", title, f"{price.why} Each variant is a cross of two intervals. The broad line joins "
+        yield sheet("trade-off", title, f"{price.why} Each variant is a cross of two intervals. The broad line joins "
                     f"those that no other beats in both; where crosses overlap that may be luck.{grey}".strip(),
                     scatter.trade_off)
     if rows.cold_tiers(comparison):
-        yield Sheet("cold-starts", "Cold starts by where the files were", "Requests of a run that waited for their "
+        yield sheet("cold-starts", "Cold starts by where the files were", "Requests of a run that waited for their "
                     "model; the whisker is the interval of their sum.", rows.cold_starts)
     if len(comparison.variants) > 1 and len(comparison.models):
-        yield Sheet("models", "Every model, against the baseline", _models_caption(comparison),
+        yield sheet("models", "Every model, against the baseline", _models_caption(comparison),
                     scatter.winners_and_losers)
     if len(comparison.series):
-        yield Sheet("over-time", "Churn over time", _time_caption(comparison, behind), lines.over_time)
+        yield sheet("over-time", "Churn over time", _time_caption(comparison, behind), lines.over_time)
 
 
 def _models_caption(comparison: Comparison) -> str:
@@ -118,10 +96,8 @@ def _time_caption(comparison: Comparison, behind: int) -> str:
             + (f" The {behind} variants ranked last are left out." if behind else ""))
 
 
-def _label(sheet: Sheet, comparison: Comparison) -> str:
+def _label(title: str, caption: str, comparison: Comparison) -> str:
     """For those who cannot see the figure."""
     shown = [variant.name for variant in comparison.variants[:8]]
     more = len(comparison.variants) - len(shown)
-    return f"{sheet.title}: {'; '.join(shown)}{f' and {more} more' if more else ''}. {sheet.caption}"
-
-
+    return f"{title}: {'; '.join(shown)}{f' and {more} more' if more else ''}. {caption}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from mmesim.core.types import Tier
 from mmesim.report.comparison.looks import Look, others
 from mmesim.report.figures import latency_scale
+from mmesim.report.intervals import arms
 from mmesim.report.theme import FULL, colour, new_figure
 from mmesim.report.timeline import unit_of
 from mmesim.report.wording import format_bytes, number
-from mmesim.results.comparison import Comparison, Interval
+from mmesim.results.comparison import Comparison
 from mmesim.results.sketch import EDGES_NS
 from mmesim.units import NS_PER_MS, parse_duration_s
 
@@ -162,11 +162,6 @@ def _warmup(axes: Any, comparison: Comparison, unit_s: float) -> None:
 
 
 # ---- what all of them share
-
-
-def arms(value: Interval) -> list[list[float]] | None:
-    """The interval as Matplotlib wants it, around the mean; None when there is none."""
-    return [[value.mean - value.low], [value.high - value.mean]] if math.isfinite(value.low) else None
 
 
 def draw(axes: Any, x: Any, y: Any, look: Look, marker: str = "") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmesim.report.page import Cell
 from mmesim.report.wording import count, ms, percent
 from mmesim.results.comparison import Comparison
 
@@ -16,15 +17,6 @@ MOST = 10
 """Winners, and losers, in a table."""
 MOST_POINTS = 1200
 """Models in a scatter plot, those most asked for: more would be one blot."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table that can be sorted."""
-
-    text: str
-    value: float | str | None
-    """What it is sorted by; None: unknown, always last."""
 
 
 def against_baseline(comparison: Comparison, name: str) -> DataFrame:

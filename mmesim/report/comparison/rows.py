@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmesim.report.comparison.intervals import change, known, verdict
-from mmesim.report.comparison.lines import arms
 from mmesim.report.comparison.looks import Look
+from mmesim.report.intervals import arms
 from mmesim.report.theme import FULL, colour, legend_below, new_figure
 from mmesim.report.wording import format_count
 from mmesim.results.comparison import Comparison, Interval, Metric

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmesim.report.comparison.intervals import known
-from mmesim.report.comparison.lines import arms, key
-from mmesim.report.comparison.looks import Look, shorten
+from mmesim.report.comparison.lines import key
+from mmesim.report.comparison.looks import Look
 from mmesim.report.comparison.models import MOST_POINTS, against_baseline
-from mmesim.report.figures import latency_scale
-from mmesim.report.theme import FULL, colour, new_figure
+from mmesim.report.figures import latency_limits, latency_scale
+from mmesim.report.intervals import arms
+from mmesim.report.theme import FULL, colour, new_figure, shorten
 from mmesim.report.wording import money, number
 from mmesim.results.comparison import Comparison, Interval
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P99 = "latency.all.p99"
 VARIES = 1e-3
 """Relative spread of means from which on a metric is worth an axis."""
-COLUMNS, LEAST_SPREAD = 4, 1.5
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def trade_off(comparison: Comparison, looks: dict[str, Look]) -> Figure:
     best = front({name: (x.mean * -price.better, y.mean) for name, (x, y) in points.items()})
     axes.plot([scale * points[name][0].mean for name in best], [points[name][1].mean for name in best], lw=6,
               color=colour("pale"), alpha=0.55, zorder=1, solid_joinstyle="round")
-    _latency_limits(axes, [y for _, y in points.values()])
+    latency_limits(axes, [end for _, y in points.values() for end in (y.low, y.mean, y.high)])
     axes.margins(x=0.12)
     if scale == 1.0:
         axes.xaxis.set_major_formatter(lambda value, _: money(value) if price.key.startswith("cost") else number(value))
@@ -86,15 +86,6 @@ def trade_off(comparison: Comparison, looks: dict[str, Look]) -> Figure:
                       color=colour("ink"))
     key(figure, [looks[name] for name in points])
     return figure
-
-
-def _latency_limits(axes: Any, values: Sequence[Interval]) -> None:
-    """A logarithmic scale with all crosses on it, never so narrow that all its marks read the same."""
-    ends = [end for value in values for end in (value.low, value.mean, value.high) if math.isfinite(end) and end > 0]
-    low, high = min(ends) / 1.06, max(ends) * 1.06
-    spread = max(high / low, LEAST_SPREAD) / (high / low)
-    axes.set_ylim(low / spread ** 0.5, high * spread ** 0.5)
-    latency_scale(axes.yaxis, axes)
 
 
 def _cross(axes: Any, x: Interval, y: Interval, scale: float, look: Look) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mmesim.report.comparison.intervals import Shown, change, shown, verdict
+from mmesim.report.comparison.intervals import change, verdict
 from mmesim.report.comparison.looks import Look
-from mmesim.report.comparison.models import Cell
+from mmesim.report.intervals import Shown, shown
+from mmesim.report.page import Cell
 from mmesim.report.wording import ABSENT, TARGETS, count, number, plural, target_value
 from mmesim.results.comparison import Comparison, Interval, Metric, Variant
 from mmesim.units import format_duration
