@@ -1,17 +1,17 @@
-"""The work of a comparison, a sweep or a plan in pieces that other processes can do: each piece is one cell, stored as
-soon as it is there."""
+"""The work of a comparison, a sweep or a plan in pieces that other processes can do: each piece is one cell, made by a
+worker, wherever it is, and stored here as soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmesim.errors import InputError, Problem
-from mmesim.parallel import side_by_side
+from mmesim.errors import InputError
+from mmesim.parallel import Workers, finished
 from mmesim.planner.bounds import bound_of
 from mmesim.planner.runs.cells import Cell, cell_of, load_numbers, save_numbers
 from mmesim.planner.runs.contender import Contender
@@ -42,6 +42,26 @@ class Order:
         """The stored cell (a `Cell`, or a bound's numbers, which are none where there is no bound); None: not there."""
         return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
 
+    def make(self) -> None:
+        """Make the cell and store it. Raises InputError when a policy misbehaves, KeyboardInterrupt when stopped."""
+        built = with_resources(build(self.scenario), self.scaled)
+        if self.wants_bound:
+            best = bound_of(built)
+            save_numbers(self.file, asdict(best) if best else {})
+            return
+        with policies_to_blame(built.policies):
+            run = simulate(built)
+        if run.partial:
+            raise KeyboardInterrupt
+        cell_of(run).save(self.file)
+
+    def store(self, made: Any) -> None:
+        """Keep what was made; whoever looks sees all of it or nothing."""
+        if self.wants_bound:
+            save_numbers(self.file, made)
+        else:
+            made.save(self.file)
+
 
 def order_of(contender: Contender, seed: int, folder: Path, *, scaled: Mapping[str, float] | None = None,
              wants_bound: bool = False) -> Order:
@@ -54,40 +74,24 @@ def order_of(contender: Contender, seed: int, folder: Path, *, scaled: Mapping[s
     return Order(contender.name, scenario, file, scaled, wants_bound)
 
 
-def carry_out(orders: Iterable[Order], processes: int, what: str, steps: Steps) -> int:
-    """Make every cell that is not stored yet; returns how many were there. Raises InputError with variant and seed
-    when a policy misbehaves; what is finished stays stored."""
+def carry_out(orders: Iterable[Order], workers: Workers, what: str, steps: Steps) -> int:
+    """Make every cell that is not stored yet, and store each as soon as it is there; returns how many were there before.
+    Raises InputError with variant and seed when a policy misbehaves; what is finished stays stored."""
     wanted = list({order.file: order for order in orders}.values())
     missing = [order for order in wanted if order.load() is None]
     if missing:
         with steps(what, len(missing)) as done:
-            _side_by_side(missing, processes, done)
+            for n, (number, cell) in enumerate(finished(carry_out_one, missing, workers), 1):
+                missing[number].store(cell)
+                if done:
+                    done(n)
     return len(wanted) - len(missing)
 
 
-def _side_by_side(orders: Sequence[Order], processes: int, done: Callable[[int], None] | None) -> None:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    try:
-        side_by_side(carry_out_one, orders, processes=processes, done=done)
-    except TerminatedWorkerError as error:
-        raise InputError(Problem("a worker process was ended from outside, most often for want of memory",
-                                 hint="run with --processes 1; what is finished stays")) from error
-
-
 def carry_out_one(order: Order) -> None:
-    """Make one cell and store it."""
+    """Make one cell and store it; what is wrong is told with variant and seed."""
     try:
-        built = with_resources(build(order.scenario), order.scaled)
-        if order.wants_bound:
-            best = bound_of(built)
-            save_numbers(order.file, asdict(best) if best else {})
-            return
-        with policies_to_blame(built.policies):
-            run = simulate(built)
+        order.make()
     except InputError as error:
         told = f" (variant {order.variant!r}, seed {order.scenario.seed})"
         raise InputError([replace(problem, message=problem.message + told) for problem in error.problems]) from error
-    if run.partial:
-        raise KeyboardInterrupt
-    cell_of(run).save(order.file)
