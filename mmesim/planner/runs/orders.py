@@ -42,18 +42,17 @@ class Order:
         """The stored cell (a `Cell`, or a bound's numbers, which are none where there is no bound); None: not there."""
         return load_numbers(self.file) if self.wants_bound else Cell.load(self.file)
 
-    def make(self) -> None:
-        """Make the cell and store it. Raises InputError when a policy misbehaves, KeyboardInterrupt when stopped."""
+    def make(self) -> Any:
+        """The cell, made anew. Raises InputError when a policy misbehaves, KeyboardInterrupt when stopped."""
         built = with_resources(build(self.scenario), self.scaled)
         if self.wants_bound:
             best = bound_of(built)
-            save_numbers(self.file, asdict(best) if best else {})
-            return
+            return asdict(best) if best else {}
         with policies_to_blame(built.policies):
             run = simulate(built)
         if run.partial:
             raise KeyboardInterrupt
-        cell_of(run).save(self.file)
+        return cell_of(run)
 
     def store(self, made: Any) -> None:
         """Keep what was made; whoever looks sees all of it or nothing."""
@@ -88,10 +87,10 @@ def carry_out(orders: Iterable[Order], workers: Workers, what: str, steps: Steps
     return len(wanted) - len(missing)
 
 
-def carry_out_one(order: Order) -> None:
-    """Make one cell and store it; what is wrong is told with variant and seed."""
+def carry_out_one(order: Order) -> Any:
+    """Make one cell; what is wrong is told with variant and seed."""
     try:
-        order.make()
+        return order.make()
     except InputError as error:
         told = f" (variant {order.variant!r}, seed {order.scenario.seed})"
         raise InputError([replace(problem, message=problem.message + told) for problem in error.problems]) from error
