@@ -1,0 +1,107 @@
+"""Whether a candidate meets the objective: from the cheapest look to the dearest, as far as needed.
+
+`decide` drops what is bad and lets pass what looks good; `settle` says it at the plan's confidence, and so does
+`decide` of what is near a limit. Both ask for runs by yielding them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from mmesim.planner.plan.bench import CLOSE, Bench, status_of
+from mmesim.planner.plan.trial import Level, Trial
+from mmesim.planner.runs.cells import Cell
+from mmesim.planner.runs.orders import Order
+from mmesim.results.plan import TargetFound
+
+Work = Iterator[list[Order]]
+
+
+def decide(bench: Bench, trial: Trial) -> Work:
+    """Sets the candidate's status to met or missed; "met" may rest on one run."""
+    if trial.status != "open":
+        return
+    if bench.busiest_is_worth:
+        yield bench.orders(trial, Level.BUSIEST, [0])
+        cell = bench.cell(*bench.orders(trial, Level.BUSIEST, [0]))
+        if why := bench.surely_missed(cell, trial.windows.share) or bench.foreseen_missed(cell):
+            trial.status, trial.why = "missed", why
+            return
+    if survives(bench):
+        yield bench.orders(trial, Level.LOSS, [0])
+        worst, target = bench.worst(bench.cell(*bench.orders(trial, Level.LOSS, [0])))
+        if worst > CLOSE:
+            trial.status, trial.why = "missed", f"{target.name} when {lost(bench)}"
+            return
+    yield from _first(bench, trial)
+    if trial.status == "open":
+        yield from settle(bench, trial)
+
+
+def _first(bench: Bench, trial: Trial) -> Work:
+    """One whole run, if seeds are known to differ little."""
+    yield bench.orders(trial, Level.WHOLE, [0])
+    [cell] = cells = _cells(bench, trial, Level.WHOLE, 1)
+    trial.seeds = 1
+    if bench.busiest_is_worth:
+        bench.learn_pair(trial, bench.cell(*bench.orders(trial, Level.BUSIEST, [0])), cell)
+    worst, target = bench.worst(cell)
+    status = bench.by_spread(cells)
+    if status == "met" or (status == "missed" and worst > CLOSE):
+        trial.status = status
+        trial.why = said(bench.judged(cells, 0)[bench.targets.index(target)]) if status == "missed" else ""
+
+
+def settle(bench: Bench, trial: Trial) -> Work:
+    """Sets status and targets from as many seeds as it takes; what cannot be told with the most seeds stays open."""
+    for look, count in enumerate(bench.looks):
+        yield [*bench.orders(trial, Level.WHOLE, range(count)),
+               *(bench.orders(trial, Level.LOSS, range(count)) if survives(bench) else [])]
+        cells = _cells(bench, trial, Level.WHOLE, count)
+        trial.seeds, trial.targets = count, bench.judged(cells, look)
+        bench.learn_whole(trial, cells)
+        if survives(bench):
+            trial.losses = count
+            trial.targets += bench.judged(_cells(bench, trial, Level.LOSS, count), look, f", {lost(bench)}")
+        trial.status = status_of(trial.targets)
+        if trial.status != "open":
+            break
+    trial.why = "; ".join(said(target) for target in trial.targets if target.status != "met")
+
+
+def survives(bench: Bench) -> bool:
+    """Whether the objective has to hold with a loss too."""
+    return bench.question.settings.survive != "nothing"
+
+
+def lost(bench: Bench) -> str:
+    """``an instance lost``."""
+    return {"zone": "a zone lost"}.get(bench.question.settings.survive, "an instance lost")
+
+
+def said(target: TargetFound) -> str:
+    """``p99_ms 812 [790, 834] > 500``."""
+    if target.value is None:
+        return f"{target.name}: no such requests"
+    sign = {"missed": ">", "met": "≤"}.get(target.status, "≈")
+    number = percent if target.unit == "ratio" else plain
+    value = target.value
+    has_width = value.n > 1 and 0 < value.high - value.low < math.inf
+    width = f" [{number(value.low)}, {number(value.high)}]" if has_width else ""
+    unit = "" if target.unit == "ratio" else f" {target.unit}"
+    return f"{target.name} {number(value.mean)}{width} {sign} {number(target.limit)}{unit}"
+
+
+def percent(value: float) -> str:
+    """``0.12 %``."""
+    return f"{100 * value:.3g} %"
+
+
+def plain(value: float) -> str:
+    """``812``."""
+    return f"{value:.4g}"
+
+
+def _cells(bench: Bench, trial: Trial, level: Level, count: int) -> Sequence[Cell]:
+    return [bench.cell(order) for order in bench.orders(trial, level, range(count))]

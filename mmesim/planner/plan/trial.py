@@ -1,0 +1,150 @@
+"""One candidate: an arm with a fleet size and its numbers, and the pieces of it that are simulated.
+
+Levels, from cheap to dear:
+
+* BUSIEST: the busiest time of the workload only, after a lead in which caches fill. The requests are those of the whole
+  run (`workload.start`), so what is too late or fails there does so in the whole run.
+* LOSS: the same with an instance, or a zone, lost where the lead ends; judged from then on.
+* WHOLE: the scenario as it is. Only this can say that the objective is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from mmesim.planner.analytic import Demand
+from mmesim.planner.plan.space import Arm
+from mmesim.planner.runs.contender import Contender
+from mmesim.results.plan import Status, TargetFound
+from mmesim.scenario.faults import InstanceCrash, ZoneLoss
+from mmesim.scenario.schema import Scenario
+from mmesim.scenario.workload_spec import duration_s
+
+LEAD_S = 1800.0
+"""Time to fill the caches before the busiest time (assumed: some hundred loads on four threads take minutes)."""
+WORTH = 3.0
+"""A whole run has to be so many times longer than its busiest time, or that is not simulated alone."""
+BY_THE_CLOCK = {"scheduled", "forecast_staffing", "forecast", "hybrid_histogram"}
+"""Policies that depend on the time of day, or on days gone by: they cannot be simulated from the middle."""
+
+
+class Level(Enum):
+    """Which part is simulated."""
+
+    BUSIEST = "busiest time"
+    LOSS = "loss at the busiest time"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The pieces of one workload, in seconds from its beginning."""
+
+    whole_s: float
+    start_s: float
+    """Of the busiest time."""
+    length_s: float
+    share: float
+    """Of all requests that are judged, in the busiest time."""
+
+    @classmethod
+    def of(cls, scenario: Scenario, demand: Demand) -> Windows:
+        """The windows of a scenario."""
+        whole_s = duration_s(scenario)
+        measured = float(demand.rates_rps.sum()) * (whole_s - scenario.warmup)
+        busiest = float(demand.busiest_rps.sum()) * demand.busiest_window_s
+        start_s = max(demand.busiest_start_s, min(LEAD_S, whole_s - demand.busiest_window_s))
+        return cls(whole_s, start_s, demand.busiest_window_s, min(1.0, busiest / max(measured, 1e-9)))
+
+    @property
+    def lead_s(self) -> float:
+        """Before the busiest time, as far as there is any."""
+        return min(LEAD_S, self.start_s)
+
+    def is_worth(self, scenario: Scenario) -> bool:
+        """Whether the busiest time can be simulated alone, and saves something."""
+        return (self.whole_s >= WORTH * (LEAD_S + self.length_s) and scenario.workload.clients is None
+                and not scenario.faults and not _by_the_clock(scenario))
+
+
+def _by_the_clock(scenario: Scenario) -> bool:
+    endpoint = scenario.endpoint
+    return bool({endpoint.prewarm.use, *(policy.use for policy in endpoint.autoscaling)} & BY_THE_CLOCK)
+
+
+@dataclass(eq=False)
+class Trial:
+    """One candidate and what is known of it."""
+
+    arm: Arm
+    instances: int
+    numbers: Mapping[str, str]
+    """Tuned setting path -> value as written."""
+    scenario: Scenario = field(repr=False)
+    windows: Windows = field(repr=False)
+    status: Status = "open"
+    targets: tuple[TargetFound, ...] = ()
+    seeds: int = 0
+    """Whole runs that were made."""
+    losses: int = 0
+    """Runs with a loss that were made."""
+    why: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for equal candidates."""
+        return (self.arm.name, self.instances, *sorted(self.numbers.items()))
+
+    @property
+    def name(self) -> str:
+        """``3 x ml.g5.xlarge, gdsf``."""
+        least = "at least " if self.arm.autoscales else ""
+        numbers = "".join(f", {path.rpartition('.')[2]} {value}" for path, value in self.numbers.items())
+        return f"{least}{self.instances} x {self.arm.name}{numbers}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes the scenario as written this candidate."""
+        fleet = self.scenario.endpoint.instances
+        size = (f"{{initial: {fleet.initial}, min: {fleet.min}, max: {fleet.max}}}" if self.arm.autoscales
+                else str(self.instances))
+        return {**self.arm.settings, **self.numbers, "endpoint.instances": size}
+
+    def contender(self, level: Level) -> Contender:
+        """What is simulated at a level."""
+        return {Level.WHOLE: self._whole, Level.BUSIEST: self._busiest, Level.LOSS: self._loss}[level]
+
+    @cached_property
+    def _whole(self) -> Contender:
+        return Contender(self.name, self.settings, self.scenario)
+
+    @cached_property
+    def _busiest(self) -> Contender:
+        windows = self.windows
+        return Contender(self.name, self.settings, self._cut(windows.start_s, windows.lead_s, windows.length_s))
+
+    @cached_property
+    def _loss(self) -> Contender:
+        windows = self.windows
+        survival_s = min(self.scenario.plan.survival, windows.whole_s / 2)
+        start_s = min(windows.start_s, windows.whole_s - survival_s)
+        lead_s = start_s if self.scenario.faults or _by_the_clock(self.scenario) else min(LEAD_S, start_s)
+        return Contender(self.name, self.settings, self._struck(self._cut(start_s, lead_s, survival_s)))
+
+    def _cut(self, start_s: float, lead_s: float, length_s: float) -> Scenario:
+        """So long from that time on, judged after the lead."""
+        workload = self.scenario.workload
+        begun = workload.model_copy(update={"start": workload.start + start_s - lead_s})
+        return self.scenario.model_copy(update={"workload": begun, "duration": lead_s + length_s, "warmup": lead_s})
+
+    def _struck(self, scenario: Scenario) -> Scenario:
+        """With the loss where the lead ends."""
+        at_s, plan = scenario.warmup, scenario.plan
+        # made without validation: durations are written with units outside, and are plain seconds inside
+        fault = (ZoneLoss.model_construct(use="zone_loss", at=at_s, every=None, for_=plan.survival, zone=0)
+                 if plan.survive == "zone" else
+                 InstanceCrash.model_construct(use="instance_crash", at=at_s, every=None, instance=0))
+        return scenario.model_copy(update={"faults": (*scenario.faults, fault)})
