@@ -25,8 +25,9 @@ FAILURES = {
     "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
     "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
     "instance_lost": "instance lost", "model_error": "the model's own error"}
-TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "error_rate": "error rate",
-           "cold_start_ratio": "cold starts", "cost_per_hour": "cost per hour"}
+TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "warm_p50_ms": "p50 latency of hits",
+           "warm_p99_ms": "p99 latency of hits", "error_rate": "error rate", "cold_start_ratio": "cold starts",
+           "cost_per_hour": "cost per hour"}
 
 
 def ms(value: float | None) -> str:
