@@ -20,7 +20,7 @@ BYTE_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 
               "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 RATE_UNITS = {"bps": 1 / 8, "kbps": 1e3 / 8, "Mbps": 1e6 / 8, "Gbps": 1e9 / 8,
               **{f"{unit}/s": float(size) for unit, size in BYTE_UNITS.items()}}
-FRACTION_UNITS = {"%": 0.01, "": 1.0}
+FRACTION_UNITS = {"%": 1.0, "": 1.0}  # percent are divided, see parse_fraction
 
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµ%/]*)\s*\Z")
 _COMPOUND = re.compile(r"(?:\d+(?:\.\d+)?(?:d|h|m|s)\s*){2,}\Z")
@@ -56,7 +56,8 @@ def parse_rate_bps(text: str) -> float:
 
 def parse_fraction(text: str) -> float:
     """A fraction from ``0.1%`` or ``0.001``. Raises ValueError with what was possible."""
-    return _parse(text, FRACTION_UNITS, "fraction", "0.1% or 0.001")
+    value = _parse(text, FRACTION_UNITS, "fraction", "0.1% or 0.001")
+    return value / 100 if text.rstrip().endswith("%") else value  # 95 * 0.01 would not be 0.95
 
 
 def ns(seconds: float) -> int:

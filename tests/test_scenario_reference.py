@@ -19,6 +19,8 @@ from mmesim.policies.reading import read
 from mmesim.scenario.endpoint import PolicyRef
 from mmesim.scenario.faults import Fault
 from mmesim.scenario.load import load_scenario, scenario_names
+from mmesim.scenario.objective import Objective
+from mmesim.scenario.plan import Plan
 from mmesim.scenario.schema import Scenario, json_schema
 from mmesim.scenario.workload import ArrivalSettings, Clients, PopularitySettings, Stage, Surge
 from mmesim.yamldoc import load_document, validate
@@ -126,10 +128,14 @@ def test_every_policy_is_mentioned_with_its_parameters(policy: registry.Descript
 
 
 def test_examples_in_comments_are_right() -> None:
-    for example in re.findall(r"e\.g\. (\{.*\})", TEXT):
+    for name, example in re.findall(r"^\s*(\w+:|#).*e\.g\. (\{.*\})", TEXT, re.MULTILINE):
         given = yaml.safe_load(example)
-        if "factor" in given:
+        if name in ("choose:", "tune:"):
+            Plan.model_validate({name.rstrip(":"): given})
+        elif "factor" in given:
             Surge.model_validate(given)
+        elif name == "#" and all(isinstance(value, dict) for value in given.values()):
+            Objective.model_validate({"models": given})
         else:
             policy = PolicyRef.model_validate(given)
             kind = next(kind for kind in registry.KINDS if policy.use in registry.known(kind))

@@ -12,6 +12,7 @@ from mmesim.catalog import InstanceType
 from mmesim.core.types import NEVER_NS, ModelSpec
 from mmesim.dataplane.api import ONE_Q16, ServiceSpec
 from mmesim.profile import ModelProfile
+from mmesim.scenario.models import ModelGroup
 from mmesim.scenario.references import Group
 from mmesim.scenario.schema import Scenario
 from mmesim.units import ns
@@ -47,6 +48,7 @@ class ModelBuilder:
         self.server = scenario.endpoint.server
         self.storage = scenario.endpoint.storage
         self.kind = kind
+        self.start_ns = ns(scenario.workload.start)
 
     def models(self, group: Group) -> Iterator[tuple[Any, ...]]:
         """The fields of a `BuiltModel`, model by model."""
@@ -54,12 +56,19 @@ class ModelBuilder:
         service = self._service(group)
         gpu_bytes = group.value("gpu_bytes") if self.kind.gpu else 0
         actual_gpu_bytes = gpu_bytes if settings.actual_gpu_bytes is None else settings.actual_gpu_bytes
-        until = NEVER_NS if settings.available_until is None else ns(settings.available_until)
+        available = self._available(settings)
         for name in settings.names():
             spec = self._spec(name, group, gpu_bytes)
             yield (spec, service, profile, actual_gpu_bytes, spec.host_bytes, group.value("load_time"),
                    profile.load_fixed_s or 0.0, _unload_s(profile), settings.fails_to_load,
-                   ns(settings.available_from), until)
+                   *available)
+
+    def _available(self, settings: ModelGroup) -> tuple[int, int]:
+        """When the models come and go, in the run's time, which begins with what is left of the workload."""
+        if settings.available_until is None:
+            return max(0, ns(settings.available_from) - self.start_ns), NEVER_NS
+        until_ns = ns(settings.available_until) - self.start_ns
+        return (max(0, ns(settings.available_from) - self.start_ns), until_ns) if until_ns > 0 else (NEVER_NS, NEVER_NS)
 
     def _service(self, group: Group) -> ServiceSpec:
         settings, profile = group.settings, group.profile

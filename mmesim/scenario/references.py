@@ -27,7 +27,7 @@ from mmesim.scenario.needs import missing_numbers
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import workload_models, workload_spec
 from mmesim.workload.build import check
-from mmesim.workload.trace import id_map, trace_end_s
+from mmesim.workload.trace import id_map, trace_left_s
 from mmesim.workload.tracefile import COUNTS, TraceFile
 from mmesim.yamldoc import missing_file
 
@@ -188,7 +188,7 @@ def _check_workload(scenario: Scenario) -> None:
         TraceFile(spec.arrivals.file, COUNTS, "workload.arrivals.file")
     if spec.trace is not None:
         _check_file(spec.trace.file, "workload.trace")
-        trace_end_s(spec.trace)
+        trace_left_s(spec.trace, spec.start_s)
         id_map(spec.trace, models)
 
 

@@ -12,7 +12,8 @@ from mmesim.scenario.models import ModelGroup
 from mmesim.scenario.schema import DEFAULT_DURATION_S, Scenario
 from mmesim.settings import Settings
 from mmesim.units import ns
-from mmesim.workload.trace import trace_end_s
+from mmesim.workload.scale import scaled
+from mmesim.workload.trace import trace_left_s
 from mmesim.workload.types import (
     ArrivalSpec,
     ClientsSpec,
@@ -28,24 +29,25 @@ Spec = TypeVar("Spec")
 
 
 def workload_spec(scenario: Scenario) -> WorkloadSpec:
-    """The whole workload but for retries, which belong to the client in the simulation."""
+    """The whole workload, scaled, but for retries, which belong to the client in the simulation."""
     given = scenario.workload
     clients = given.clients
-    return WorkloadSpec(
+    return scaled(WorkloadSpec(
         arrivals=_spec(ArrivalSpec, given.arrivals, scenario.base_dir),
         surges=tuple(_spec(SurgeSpec, surge, scenario.base_dir) for surge in given.surges),
         popularity=_spec(PopularitySpec, given.popularity, scenario.base_dir),
         session_repeat=given.sessions.repeat, session_reach=given.sessions.reach,
-        items=given.items,
+        items=given.items, start_s=given.start, only=given.only,
         trace=None if given.trace is None else
         _spec(TraceSpec, given.trace_options, scenario.base_dir, file=scenario.base_dir / given.trace),
         clients=None if clients is None else
         ClientsSpec(clients.wait.distribution(),
-                    tuple(_spec(StageSpec, stage, scenario.base_dir) for stage in clients.stages), clients.users))
+                    tuple(_spec(StageSpec, stage, scenario.base_dir) for stage in clients.stages), clients.users)),
+        given.scale)
 
 
 def duration_s(scenario: Scenario) -> float:
-    """Simulated time: as given, else until the trace or the last stage ends, else an hour.
+    """Simulated time, from the workload's start: as given, else until the trace or the last stage ends, else an hour.
 
     Raises InputError when the trace is wrong.
     """
@@ -53,7 +55,7 @@ def duration_s(scenario: Scenario) -> float:
         return scenario.duration
     spec = workload_spec(scenario)
     if spec.trace is not None:
-        return trace_end_s(spec.trace)
+        return trace_left_s(spec.trace, spec.start_s)
     return spec.clients.stages[-1].until_s if spec.clients and spec.clients.stages else DEFAULT_DURATION_S
 
 

@@ -12,8 +12,8 @@ from mmesim.core.streams import stream
 from mmesim.errors import InputError, Problem, alternatives
 from mmesim.units import ns, seconds
 from mmesim.workload.clients import StagedClients
-from mmesim.workload.combine import Chunked, Chunks, before, merged
-from mmesim.workload.counts import CountTable, expanded_times
+from mmesim.workload.combine import Chunked, Chunks, cut, merged, narrowed
+from mmesim.workload.counts import CountTable, expanded_times, whole_counts
 from mmesim.workload.popularity import NOBODY, Chooser, Epoch, Sessions, epochs
 from mmesim.workload.processes import Times, gaps_of, renewal
 from mmesim.workload.rates import MINUTE_S, PiecewiseRate, constant, rate_of, steps
@@ -31,26 +31,37 @@ from mmesim.workload.types import (
 )
 from mmesim.workload.work import Works
 
+MAX_COPIES = 10_000
+"""Of a trace: each is read on its own."""
+
 
 def build_arrivals(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int, duration_ns: int,
                    chunk: int = CHUNK) -> ArrivalSource:
-    """All open requests of [0, duration_ns): generated or from the trace, and the surges.
+    """All open requests of `duration_ns` from the spec's start: generated or from the trace, and the surges.
 
-    Times depend on seed and arrival settings only; models on seed, popularity and times. Raises InputError on
-    files, names and patterns that are wrong.
+    Times depend on seed and arrival settings only; models on seed, popularity and times. What is cut off, before the
+    start or for models that are not wanted, is generated all the same: the rest is what it is in the whole. Raises
+    InputError on files, names and patterns that are wrong.
     """
     check(spec, models)
+    start_ns = ns(spec.start_s)
+    whole = _whole(spec, models, seed, start_ns + duration_ns, chunk)
+    return Chunked(cut(narrowed(whole, wanted(spec, models)), start_ns, start_ns + duration_ns))
+
+
+def _whole(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int, end_ns: int, chunk: int) -> Chunks:
+    """The requests of [0, end_ns) to all models."""
     if spec.trace is not None:
-        return Chunked(before(trace_chunks(spec.trace, models, spec.items, seed), duration_ns))
+        return trace_chunks(spec.trace, models, spec.items, seed)
     if spec.arrivals.use == "none":
-        return Chunked(iter(()))
-    schedule = epochs(spec.popularity, models, seed, duration_ns)
+        return iter(())
+    schedule = epochs(spec.popularity, models, seed, end_ns)
     sessions = Sessions(spec.session_repeat, spec.session_reach, stream(seed, "sessions"))
     chooser = Chooser(schedule, stream(seed, "popularity"), sessions)
-    times = _times(spec.arrivals, seed, duration_ns, chunk)
+    times = _times(spec.arrivals, seed, end_ns, chunk)
     base = _requests(times, chooser, Works(models, seed), spec.items)
-    surges = [_surge(spec, index, models, seed, duration_ns) for index in range(len(spec.surges))]
-    return Chunked(merged([base, *surges]))
+    surges = [_surge(spec, index, models, seed, end_ns) for index in range(len(spec.surges))]
+    return merged([base, *surges])
 
 
 def build_closed_loop(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed: int) -> ClosedLoop:
@@ -62,8 +73,11 @@ def build_closed_loop(spec: WorkloadSpec, models: Sequence[WorkloadModel], seed:
 
 def check(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> None:
     """Raises InputError on combinations and patterns that cannot be served, all at once."""
-    problems = [_no_match(index, surge, models) for index, surge in enumerate(spec.surges)
-                if not matching(surge, models).any()]
+    problems = [_no_match(surge.models, f"workload.surges[{index}].models", models)
+                for index, surge in enumerate(spec.surges)
+                if not matching(surge.models, models).any()]
+    problems += [_no_match(pattern, f"workload.only[{index}]", models) for index, pattern in enumerate(spec.only or ())
+                 if not matching(pattern, models).any()]
     problems += [Problem(f"a surge by the factor {surge.factor:g} is none", hint="the factor is above 1",
                          path=f"workload.surges[{index}].factor")
                  for index, surge in enumerate(spec.surges) if surge.factor <= 1]
@@ -76,13 +90,34 @@ def check(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> None:
     if spec.clients is not None and spec.session_reach > 1:
         problems.append(Problem("closed-loop clients keep to their own last model", path="workload.sessions.reach",
                                 hint="leave out reach: it tells how sessions of many clients mix"))
+    problems += _of_parts(spec)
     if problems:
         raise InputError(problems)
 
 
-def matching(surge: SurgeSpec, models: Sequence[WorkloadModel]) -> NDArray[np.bool_]:
-    """Which models a surge is about."""
-    return np.array([fnmatchcase(model.name, surge.models) for model in models], dtype=bool)
+def _of_parts(spec: WorkloadSpec) -> Iterator[Problem]:
+    """What cannot be made larger, or cut."""
+    if spec.only == ():
+        yield Problem("no model is wanted", path="workload.only", hint="write patterns, or null for all models")
+    if spec.trace is not None and spec.trace.repeat > MAX_COPIES:
+        yield Problem(f"{spec.trace.repeat:,} copies of the trace", path="workload.scale",
+                      hint=f"at most {MAX_COPIES:,}: scale less, or repeat less")
+    if spec.clients is not None:
+        for name, given in (("start", spec.start_s > 0), ("only", spec.only is not None)):
+            if given:
+                yield Problem("closed-loop clients cannot be cut: what a user does next depends on the answers before",
+                              path=f"workload.{name}", hint="leave it out, or use arrivals or a trace")
+
+
+def matching(pattern: str, models: Sequence[WorkloadModel]) -> NDArray[np.bool_]:
+    """Which models a shell pattern is about."""
+    return np.array([fnmatchcase(model.name, pattern) for model in models], dtype=bool)
+
+
+def wanted(spec: WorkloadSpec, models: Sequence[WorkloadModel]) -> NDArray[np.bool_]:
+    """Which models' requests are kept."""
+    patterns = ("*",) if spec.only is None else spec.only
+    return np.logical_or.reduce([matching(pattern, models) for pattern in patterns])
 
 
 def surge_rate(surge: SurgeSpec, base: PiecewiseRate, schedule: Iterator[Epoch],
@@ -101,14 +136,14 @@ def arrival_rate(spec: ArrivalSpec, seed: int, duration_ns: int) -> PiecewiseRat
     """The rate on [0, duration_ns) of generated arrivals; counts per minute are constant inside a minute."""
     if spec.use != "minute_counts":
         return rate_of(spec, seed, seconds(duration_ns))
-    totals = _totals(spec)
+    totals = _totals(spec) * spec.scale
     edges = np.arange(len(totals) + 1) * MINUTE_S
     return steps(edges, totals / MINUTE_S)
 
 
 def _times(spec: ArrivalSpec, seed: int, duration_ns: int, chunk: int) -> Times:
     if spec.use == "minute_counts":
-        totals = _totals(spec)
+        totals = whole_counts(_totals(spec) * spec.scale, stream(seed, "scale"))
         table = CountTable(np.arange(len(totals)), np.zeros(len(totals), np.int32), totals)
         return expanded_times(table, spec.expand, duration_ns, seed, "arrivals")
     gaps = gaps_of(spec, stream(seed, "arrivals"))
@@ -130,7 +165,7 @@ def _requests(times: Times, chooser: Chooser, works: Works, items: int) -> Chunk
 def _surge(spec: WorkloadSpec, index: int, models: Sequence[WorkloadModel], seed: int, end_ns: int) -> Chunks:
     """The additional requests of one surge, from streams of its own; a crowd has no sessions."""
     surge, name = spec.surges[index], ("surges", index)
-    members = matching(surge, models)
+    members = matching(surge.models, models)
     rate = surge_rate(surge, arrival_rate(spec.arrivals, seed, end_ns),
                       epochs(spec.popularity, models, seed, end_ns), members)
     schedule = (Epoch(epoch.start_ns, epoch.end_ns, _share(epoch.shares * members))
@@ -156,6 +191,6 @@ def _totals(spec: ArrivalSpec) -> NDArray[np.int64]:
     return np.bincount(minute.astype(np.int64), count).astype(np.int64)
 
 
-def _no_match(index: int, surge: SurgeSpec, models: Sequence[WorkloadModel]) -> Problem:
-    return Problem(f"no model matches {surge.models!r}", path=f"workload.surges[{index}].models",
-                   hint=alternatives(surge.models, [model.name for model in models]))
+def _no_match(pattern: str, path: str, models: Sequence[WorkloadModel]) -> Problem:
+    return Problem(f"no model matches {pattern!r}", path=path,
+                   hint=alternatives(pattern, [model.name for model in models]))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmesim.workload.types import CHUNK, NEVER_NS, Arrivals
 from mmesim.workload.work import Works
@@ -65,13 +66,20 @@ def thinned(chunks: Chunks, keep: float, rng: np.random.Generator) -> Chunks:
     return _non_empty(chunk[rng.random(len(chunk)) < keep] for chunk in chunks)
 
 
-def before(chunks: Chunks, end_ns: int) -> Chunks:
-    """The requests before `end_ns`."""
+def cut(chunks: Chunks, begin_ns: int, end_ns: int) -> Chunks:
+    """The requests in [begin_ns, end_ns), moved so that `begin_ns` is time 0."""
     for chunk in chunks:
-        if chunk.t_ns[-1] >= end_ns:
-            yield from _non_empty(iter([chunk[:int(np.searchsorted(chunk.t_ns, end_ns))]]))
+        low, high = np.searchsorted(chunk.t_ns, (begin_ns, end_ns))
+        if low < high:
+            kept = chunk[int(low):int(high)]
+            yield replace(kept, t_ns=kept.t_ns - begin_ns) if begin_ns else kept
+        if high < len(chunk):
             return
-        yield chunk
+
+
+def narrowed(chunks: Chunks, members: NDArray[np.bool_]) -> Chunks:
+    """The requests for some of the models only."""
+    return chunks if members.all() else _non_empty(chunk[members[chunk.model]] for chunk in chunks)
 
 
 def with_work(chunks: Chunks, works: Works) -> Chunks:

@@ -38,6 +38,12 @@ class CountTable:
         return cls(minute[order], model[order], count[order])
 
 
+def whole_counts(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Whole numbers with the mean `expected`: each the one below or the one above, by chance. One number each."""
+    below = np.floor(expected)
+    return (below + (rng.random(len(expected)) < expected - below)).astype(np.int64)
+
+
 def expanded(table: CountTable, rule: str, seed: int, *names: str | int) -> Chunks:
     """The requests of all minutes in time order, each with one item and no work yet."""
     waiting: list[Arrivals] = []

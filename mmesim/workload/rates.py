@@ -121,9 +121,9 @@ def mean_rate(spec: ArrivalSpec, end_s: float) -> PiecewiseRate:
 
 def _sinusoid(spec: ArrivalSpec, end_s: float) -> PiecewiseRate:
     swing = (spec.peak_to_trough - 1) / (spec.peak_to_trough + 1)
-    edges = np.append(np.arange(0.0, end_s, MINUTE_S), end_s)
+    edges = np.arange(0.0, end_s + MINUTE_S, MINUTE_S)  # whole minutes: a longer run begins like a shorter one
     rates = spec.rate_rps * (1 + swing * np.cos(2 * np.pi * (edges - spec.peak_at_s) / DAY_S))
-    return PiecewiseRate(edges, rates[:-1], rates[1:])
+    return PiecewiseRate(edges, rates[:-1], rates[1:]).scaled(np.array([0.0, end_s]), np.ones(1))
 
 
 def _profile(spec: ArrivalSpec, end_s: float) -> PiecewiseRate:

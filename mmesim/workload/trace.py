@@ -73,6 +73,15 @@ def trace_end_s(spec: TraceSpec) -> float:
     return end_s - spec.start_s
 
 
+def trace_left_s(spec: TraceSpec, start_s: float) -> float:
+    """How much of the slice is left from `start_s` after its beginning. Raises InputError when nothing is."""
+    end_s = trace_end_s(spec)
+    if start_s >= end_s:
+        raise InputError(Problem(f"nothing of the trace is left after {start_s:g} s", path="workload.start",
+                                 file=str(spec.file), hint=f"it ends at {end_s:g} s"))
+    return end_s - start_s
+
+
 def id_map(spec: TraceSpec, models: Sequence[WorkloadModel]) -> dict[str, int]:
     """Index of the model for each id of the trace. Raises InputError on names without a model."""
     counts = trace_facts(spec.file, spec.kind).counts

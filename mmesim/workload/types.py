@@ -6,7 +6,7 @@ The specs mirror the ``workload:`` section of ``scenarios/reference.yaml`` and w
 
 Streams (:func:`mmesim.core.streams.stream`), each with a purpose of its own so that changing one setting
 never moves what another decided: ``arrivals`` (times), ``popularity`` (which model), ``sessions`` (same model
-again), ``work`` (relative work), ``thin``, ``surges``, ``trace`` (expansion inside a minute), ``clients``
+again), ``work`` (relative work), ``thin``, ``scale``, ``surges``, ``trace`` (expansion inside a minute), ``clients``
 (closed loop).
 """
 
@@ -123,6 +123,9 @@ class ArrivalSpec:
     """minute_counts: CSV or Parquet with `minute, count` (a column `model` is summed over)."""
     expand: str = "uniform"
     """minute_counts: how a minute's count becomes times, as in `TraceSpec`."""
+    scale: float = 1.0
+    """minute_counts: so many times the counts; a broken number becomes one of its whole neighbours, by chance and with
+    the right mean (stream ``scale``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,10 @@ class WorkloadSpec:
     session_reach: float = 1.0
     """How many requests back that one lies, on average (geometric, at least 1); 1: it is the one before."""
     items: int = 1
+    start_s: float = 0.0
+    """What comes before is left out; what follows is as it would be with it, and begins at time 0."""
+    only: tuple[str, ...] | None = None
+    """Shell patterns: requests for other models are left out; None: for none."""
     trace: TraceSpec | None = None
     """Replaces arrivals and popularity."""
     clients: ClientsSpec | None = None
