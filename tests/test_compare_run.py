@@ -14,6 +14,7 @@ from compare_parts import cell, tiny
 
 from mmesim.dataplane.counters import SKETCH_BUCKETS
 from mmesim.errors import InputError
+from mmesim.parallel import Workers
 from mmesim.planner.bounds import bound_of
 from mmesim.planner.compare.assemble import Gathered, bound
 from mmesim.planner.compare.regret import Measure, exceptions, measure
@@ -40,7 +41,7 @@ def quietly(what: str, total: int) -> Iterator[None]:
 
 def plan(folder: Path, *values: str, seeds: int = 3, more: str = "", **options: object) -> Plan:
     chosen = contenders(tiny(folder, more), vary=[f"{GPU}={','.join(values)}"])
-    return Plan(chosen, seeds, folder / "out" / ".cells", processes=1, **options)  # type: ignore[arg-type]
+    return Plan(chosen, seeds, folder / "out" / ".cells", workers=Workers(1), **options)  # type: ignore[arg-type]
 
 
 def compared(wanted: Plan) -> tuple:
@@ -155,13 +156,13 @@ def test_an_edited_policy_is_run_again(tmp_path: Path, monkeypatch: pytest.Monke
     runs: list[int] = []
     monkeypatch.setattr(orders, "simulate", lambda built: runs.append(built.seed) or simulate(built))
     chosen = contenders(str(tmp_path / "tiny.yaml"), vary=[f"{GPU}=lru,mine.py:Mine"])
-    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", processes=1))
+    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", workers=Workers(1)))
     assert runs == []
     key = "np.maximum(candidates.last_use_ns, candidates.since_ns)"
     assert key in text
     (tmp_path / "mine.py").write_text(text.replace(key, "candidates.uses"))
     chosen = contenders(str(tmp_path / "tiny.yaml"), vary=[f"{GPU}=lru,mine.py:Mine"])
-    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", processes=1))
+    compared(Plan(chosen, 1, tmp_path / "out" / ".cells", workers=Workers(1)))
     assert runs == [3]
 
 
@@ -256,7 +257,7 @@ def test_the_bound_is_that_which_holds_for_the_variant(tmp_path: Path) -> None:
     chosen = contenders(scenario, vary=[f"{GPU}=lru"], variant=[
         "ahead: endpoint.prewarm=ahead.py:Ahead", "refuses: endpoint.admission={use: queue_limit, per_endpoint: 2}",
         "spills: endpoint.instances=2; endpoint.routing={use: least_outstanding, spill_outstanding: 1}"])
-    wanted = Plan(chosen, 2, tmp_path / "out" / ".cells", processes=1)
+    wanted = Plan(chosen, 2, tmp_path / "out" / ".cells", workers=Workers(1))
     comparison, _ = compared(wanted)
     regret = {variant.name: variant.regret for variant in comparison.variants}
     assert set(regret["lru"]) == {"cache.hit_ratio", "residency.loads", "load_s"}
@@ -318,7 +319,7 @@ def test_twins_are_compared_with_each_other(tmp_path: Path) -> None:
     assert [one.name for one in chosen] == ["sagemaker-mme", "seldon-overcommit"]
     uses = [one.scenario.endpoint.placement.use for one in chosen]
     assert uses == ["least_loaded", "overcommit"]
-    comparison, _ = compared(Plan(chosen, 2, tmp_path / "out" / ".cells", processes=1))
+    comparison, _ = compared(Plan(chosen, 2, tmp_path / "out" / ".cells", workers=Workers(1)))
     mme, seldon = comparison.variants
     assert mme.values["requests.error_rate"].mean == 0 < seldon.values["requests.error_rate"].mean
     assert seldon.values["cache.hit_ratio"].mean != mme.values["cache.hit_ratio"].mean

@@ -49,7 +49,7 @@ def compare(
     )] = None,
     processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
     cluster: Annotated[str | None, typer.Option(
-        metavar="ADDRESS", help="Run on a cluster: tcp://HOST:PORT (Dask), ray://HOST:PORT or ray://auto (Ray).")] = None,
+        metavar="ADDRESS", help="Run on a cluster: tcp://HOST:PORT (Dask), ray://HOST:PORT, ray://auto (Ray).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; each comparison gets OUT/<name>/.")] = Path("reports"),
     name: Annotated[str | None, typer.Option(help="Name of the comparison; default: <scenario>-compare.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
@@ -80,7 +80,8 @@ def compare(
     formats = _formats(figures)
     chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
     folder = out / (name or f"{chosen[0].scenario.name}-compare")
-    plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory, Workers(processes, cluster))
+    plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory,
+                 Workers(processes, cluster))
     comparison = _compared(plan, as_json, say, bar=not quiet)
     show(comparison, as_json)
     _write(comparison, folder, say, formats, report=not no_report)

@@ -60,7 +60,8 @@ def _points_of(contender: Contender, fractions: Sequence[float], seeds: Sequence
     whole = spec.gpu_bytes if spec.has_gpu else spec.host_bytes
     for fraction in sorted(set(fractions)):
         yield Point(BOUND_NAME if wants_bound else contender.name, fraction, round(fraction * whole),
-                    [order_of(contender, seed, folder, scaled={"memory": fraction}, wants_bound=wants_bound) for seed in seeds])
+                    [order_of(contender, seed, folder, scaled={"memory": fraction}, wants_bound=wants_bound)
+                     for seed in seeds])
 
 
 def curve(found: Sequence[Point], confidence: float) -> DataFrame:

@@ -58,7 +58,7 @@ class Ranking:
 def rank(cells: Cells, objective: Objective, rank_by: str | None = None) -> Ranking:
     """The ranking of variants by their means over seeds."""
     met = {name: _met(of_name) for name, of_name in cells.items()}
-    target = next((OF_TARGET[name] for name, value in objective if value is not None), USUAL)
+    target = next((OF_TARGET[name] for name, value in objective if name in OF_TARGET and value is not None), USUAL)
     prices = {name: mean(of_name, COST) for name, of_name in cells.items()}
     if rank_by is not None:
         order = sorted(cells, key=lambda name: _badness(cells[name], rank_by))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmesim.parallel import Workers
 from mmesim.planner.compare import assemble, stats
 from mmesim.planner.compare.curve import Point, curve, points
 from mmesim.planner.compare.ranking import rank
@@ -38,8 +39,7 @@ class Plan:
     rank_by: str | None = None
     memory: Sequence[float] = ()
     """Points of the miss-ratio curve; none: no curve."""
-    processes: int = -1
-    """-1: one for each core."""
+    workers: Workers = field(default_factory=Workers)
 
     @property
     def baseline(self) -> str:
@@ -73,7 +73,7 @@ def compare(plan: Plan, steps: Steps, say: Callable[[str], None]) -> Comparison:
         say(f"{known} of {plan.seeds * len(plan.contenders)} runs are stored already")
     seeds, confidence = _measured(plan, steps)
     of_curve = points(plan.contenders, plan.memory, seeds, plan.cells) if plan.memory else []
-    carry_out([order for point in of_curve for order in point.orders], plan.processes, "memory", steps)
+    carry_out([order for point in of_curve for order in point.orders], plan.workers, "memory", steps)
     return _assembled(plan, seeds, confidence, of_curve, known, time.perf_counter() - started_s)
 
 
@@ -95,12 +95,12 @@ def _measured(plan: Plan, steps: Steps) -> tuple[list[int], float]:
     """The seeds that were run, and the confidence of the claims made of them together."""
     if not plan.until_decided:
         seeds = plan.numbers(plan.seeds)
-        carry_out(plan.everything(seeds), plan.processes, "runs", steps)
+        carry_out(plan.everything(seeds), plan.workers, "runs", steps)
         return seeds, plan.confidence
     for look, n in enumerate(stats.looks(plan.seeds)):
         confidence = stats.confidence_at(look, plan.seeds, plan.confidence)
         seeds = plan.numbers(n)
-        carry_out(plan.everything(seeds), plan.processes, f"runs, {n} seeds", steps)
+        carry_out(plan.everything(seeds), plan.workers, f"runs, {n} seeds", steps)
         if _decided(plan, seeds, confidence):
             break
     return seeds, confidence
@@ -141,6 +141,7 @@ def _assembled(plan: Plan, seeds: list[int], confidence: float, of_curve: Sequen
 def _timing(plan: Plan, gathered: assemble.Gathered, known: int, wall_s: float) -> dict[str, Any]:
     every = [cell for of_name in gathered.cells.values() for cell in of_name]
     requests, run_s = sum(cell.invocations for cell in every), sum(cell.wall_s for cell in every)
-    return {"wall_s": wall_s, "processes": plan.processes if plan.processes > 0 else os.cpu_count(),
+    processes = plan.workers.processes
+    return {"wall_s": wall_s, "processes": processes if processes > 0 else os.cpu_count(),
             "runs": len(every), "stored_before": known, "requests": requests,
             "requests_per_s": requests / run_s if run_s else None}

@@ -74,7 +74,7 @@ def order_of(contender: Contender, seed: int, folder: Path, *, scaled: Mapping[s
 
 
 def carry_out(orders: Iterable[Order], workers: Workers, what: str, steps: Steps) -> int:
-    """Make every cell that is not stored yet, and store each as soon as it is there; returns how many were there before.
+    """Make every cell that is not stored yet, and store each as soon as it is there; returns how many there were.
     Raises InputError with variant and seed when a policy misbehaves; what is finished stays stored."""
     wanted = list({order.file: order for order in orders}.values())
     missing = [order for order in wanted if order.load() is None]
