@@ -168,6 +168,8 @@ class Plan:
     """The best that is neither chosen nor the same type and settings with another number of instances."""
     options: Sequence[Option]
     """Everything that was examined or ruled out: cheapest first, ruled-out ones last."""
+    written: str
+    """Name of the option that is the scenario as it stands."""
     limits: Sequence[Limit]
     headroom: Sequence[Headroom]
     swings: Sequence[Swing]

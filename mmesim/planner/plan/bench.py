@@ -121,6 +121,12 @@ class Bench:
             return -1.0
         return excess(value, target.limit)
 
+    def requests_of(self, trial: Trial) -> int:
+        """Simulated to decide on a candidate."""
+        counts = {Level.BUSIEST: 1 if self.busiest_is_worth else 0, Level.LOSS: max(1, trial.losses), Level.WHOLE: trial.seeds}
+        files = {order.file for level, count in counts.items() for order in self.orders(trial, level, range(count))}
+        return sum(self._known[file].invocations for file in files if file in self._known)
+
     # What runs say.
 
     def surely_missed(self, cell: Cell, share: float) -> str:

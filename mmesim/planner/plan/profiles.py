@@ -20,6 +20,8 @@ class Fitted:
     """``models.0.profile`` -> value as written."""
     notes: list[str] = field(default_factory=list)
     """What a scaled profile rests on."""
+    error: float = 0.0
+    """Of the service times, where they are scaled."""
     missing: list[str] = field(default_factory=list)
     """Profiles for which there is nothing."""
 
@@ -47,10 +49,11 @@ def _elsewhere(question: Question, found: Fitted, i: int, profile: ModelProfile,
     if scaled is None:
         found.missing.append(profile.name)
         return
-    text, rests_on = scaled
-    path = _written(question.folder / "profiles" / f"{profile.name}-on-{device.lower().replace(' ', '-')}.yaml", text)
+    file = f"{profile.name}-on-{device.lower().replace(' ', '-')}.yaml"
+    path = _written(question.folder / "profiles" / file, scaled.text)
     found.changes[f"models.{i}.profile"] = str(path.absolute())
-    found.notes.append(f"{profile.name} was not measured on {device}: {rests_on}")
+    found.notes.append(f"{profile.name} was not measured on {device}: {scaled.rests_on}")
+    found.error = max(found.error, scaled.error)
 
 
 def _siblings(profile: ModelProfile, device: str) -> Iterator[str]:

@@ -19,8 +19,21 @@ from mmesim.scenario.schema import Scenario
 AS_MEANT = ("checks={intended_overload: true, hopeless_objective: true}",)
 """A plan looks at fleets that are too small, and says so of objectives that none can meet."""
 
-Scale = Callable[[ModelProfile, str], tuple[str, str] | None]
-"""A profile and a GPU -> (YAML of the profile scaled to that GPU, what it rests on); None: there is no rule."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A profile on a GPU that its model was not measured on."""
+
+    text: str
+    """As YAML."""
+    rests_on: str
+    error: float
+    """Median error of the rule's times, as a fraction."""
+
+
+Scale = Callable[[ModelProfile, str], Scaled | None]
+"""A profile and a GPU -> the profile there; None: there is no rule."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from mmesim.planner.runs.orders import Order
 
 Work = Iterator[list[Order]]
 """Asks for runs, and goes on when they are made."""
+SIDE_BY_SIDE = 2
+"""Arms worked on at once: a number of its own, or the plan would depend on the machine."""
 SAME_COST = 1e-6
 """Costs that differ by less, in parts, are one cost."""
 
@@ -81,7 +83,7 @@ class Search:
         """All of the work, as much side by side as runs can be."""
         waiting, active = list(waiting), list[Work]()
         while waiting or active:
-            while waiting and len(active) < self.bench.question.workers.width:
+            while waiting and len(active) < SIDE_BY_SIDE:
                 active.append(waiting.pop(0))
             wanted: list[Order] = []
             for work in list(active):

@@ -15,7 +15,7 @@ from typing import Any
 from mmesim.catalog import InstanceType
 from mmesim.errors import InputError
 from mmesim.planner.compare.naming import names_of
-from mmesim.planner.plan.profiles import fitted
+from mmesim.planner.plan.profiles import Fitted, fitted
 from mmesim.planner.plan.question import Question
 from mmesim.scenario.endpoint import Instances
 from mmesim.scenario.plan import Tune
@@ -34,6 +34,9 @@ class Arm:
     tune: Mapping[str, Tune]
     """Numbers to be found."""
     notes: Sequence[str] = ()
+    """What its profiles rest on."""
+    error: float = 0.0
+    """Of service times that are scaled, as a fraction; 0: they were measured."""
 
     @property
     def autoscales(self) -> bool:
@@ -75,7 +78,7 @@ def arms(question: Question) -> tuple[list[Arm], list[NoArm]]:
             name = f"{kind.name}, {label}" if chosen else kind.name
             settings = {"endpoint.instance_type": kind.name, **profiles.changes,
                         **{path: written(value) for path, value in chosen.items()}}
-            one = _arm(question, name, kind, settings, profiles.notes, profiles.missing)
+            one = _arm(question, name, kind, settings, profiles)
             (made if isinstance(one, Arm) else not_made).append(one)  # type: ignore[arg-type]
     return made, not_made
 
@@ -84,11 +87,10 @@ def _combinations(choose: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(choose, values, strict=True)) for values in product(*choose.values())]
 
 
-def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[str, str], notes: Sequence[str],
-         missing: Sequence[str]) -> Arm | NoArm:
-    if missing:
-        return NoArm(name, kind, settings, f"no profile of {', '.join(missing)} for {kind.gpu or 'the CPU'}, and no rule "
-                                           "to scale one")
+def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[str, str], profiles: Fitted) -> Arm | NoArm:
+    if profiles.missing:
+        return NoArm(name, kind, settings, f"no profile of {', '.join(profiles.missing)} for {kind.gpu or 'the CPU'}, and "
+                                           "no rule to scale one")
     own = kind.name == question.scenario.endpoint.instance_type
     try:
         scenario = question.load(_as_overrides(question, settings))
@@ -96,8 +98,7 @@ def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[st
         if own:
             raise
         return NoArm(name, kind, settings, "; ".join(problem.message for problem in error.problems))
-    tune = question.settings.tune
-    return Arm(name, kind, settings, scenario, tune, notes)
+    return Arm(name, kind, settings, scenario, question.settings.tune, profiles.notes, profiles.error)
 
 
 def _as_overrides(question: Question, settings: Mapping[str, str]) -> list[str]:
