@@ -77,6 +77,13 @@ def _child(data: Any, key: str | int) -> Any:
     return data.get(key) if isinstance(data, dict) else None
 
 
+def at(data: Any, path: SettingPath) -> Any:
+    """What stands at a path; None: nothing."""
+    for key in path:
+        data = _child(data, key)
+    return data
+
+
 def _assign(data: Any, path: SettingPath, value: Any, origin: str) -> None:
     """Sets the value at `path`, making the mappings and lists that are missing on the way."""
     for depth, key in enumerate(path[:-1]):

@@ -29,6 +29,8 @@ def _bare(path: str, value: Any) -> str:
     """``gdsf``, ``4 instances``; with the setting's last word where the value alone says nothing."""
     if path == "endpoint.instances" and isinstance(value, int):
         return f"{value} instance" + ("" if value == 1 else "s")
+    if isinstance(value, list | tuple) and all(map(_is_policy, value)):
+        return " + ".join(_text(one["use"]) for one in value) or f"no {path.rpartition('.')[2]}"
     return _text(value) if isinstance(value, str) or _is_policy(value) else _with_key(path, value)
 
 

@@ -16,7 +16,7 @@ from mmesim.errors import InputError, Problem, alternatives
 from mmesim.planner.compare.naming import AS_WRITTEN, names_of
 from mmesim.planner.runs.contender import Contender
 from mmesim.scenario.load import load_scenario
-from mmesim.scenario.overrides import find
+from mmesim.scenario.overrides import at, find
 from mmesim.scenario.schema import Scenario
 from mmesim.yamldoc import parse_value
 
@@ -178,17 +178,8 @@ def _led_by(found: list[Contender], name: str) -> list[Contender]:
 def _name_as_it_stands(base: Scenario, vary: Sequence[str], found: Sequence[Contender]) -> str:
     """By its values of the varied settings, where these have a short name of their own."""
     resolved = base.resolved()
-    values = {path: _at(resolved, path) for path, _ in map(_axis, vary)}
+    values = {path: at(resolved, find(resolved, path)) for path, _ in map(_axis, vary)}
     plain = values and all(isinstance(value, str | int | float) or (isinstance(value, dict) and "use" in value)
                            for value in values.values())
     name = names_of([values])[0] if plain else AS_WRITTEN
     return name if name not in [one.name for one in found] else AS_WRITTEN
-
-
-def _at(data: Any, path: str) -> Any:
-    for key in find(data, path):
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data

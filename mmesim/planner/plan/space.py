@@ -18,6 +18,7 @@ from mmesim.planner.compare.naming import names_of
 from mmesim.planner.plan.profiles import Fitted, fitted
 from mmesim.planner.plan.question import Question
 from mmesim.scenario.endpoint import Instances
+from mmesim.scenario.overrides import at, find
 from mmesim.scenario.plan import Tune
 from mmesim.scenario.schema import Scenario
 
@@ -93,18 +94,25 @@ def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[st
                                            "no rule to scale one")
     own = kind.name == question.scenario.endpoint.instance_type
     try:
-        scenario = question.load(_as_overrides(question, settings))
+        tune = _there(question.settings.tune, question.load(_as_overrides(question, settings, {})))
+        scenario = question.load(_as_overrides(question, settings, tune))
     except InputError as error:
         if own:
             raise
         return NoArm(name, kind, settings, "; ".join(problem.message for problem in error.problems))
-    return Arm(name, kind, settings, scenario, question.settings.tune, profiles.notes, profiles.error)
+    return Arm(name, kind, settings, scenario, tune, profiles.notes, profiles.error)
 
 
-def _as_overrides(question: Question, settings: Mapping[str, str]) -> list[str]:
+def _there(tune: Mapping[str, Tune], scenario: Scenario) -> dict[str, Tune]:
+    """The numbers that a scenario has: of an autoscaling policy only where there is one."""
+    resolved = scenario.resolved()
+    return {path: one for path, one in tune.items() if isinstance(at(resolved, find(resolved, path)[:-1]), dict)}
+
+
+def _as_overrides(question: Question, settings: Mapping[str, str], tune: Mapping[str, Tune]) -> list[str]:
     """With the tuned numbers at the middle of their ranges, so that they are checked too."""
     most = question.settings.instances.max
-    middles = [f"{path}={middle(one)}" for path, one in question.settings.tune.items()]
+    middles = [f"{path}={middle(one)}" for path, one in tune.items()]
     return [f"endpoint.instances={{initial: {most}, min: 1, max: {most}}}",
             *(f"{path}={value}" for path, value in settings.items()), *middles]
 
