@@ -227,7 +227,9 @@ def latency_scale(axis: Any, axes: Any) -> None:
 
     (axes.set_yscale if axis.axis_name == "y" else axes.set_xscale)("log")
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high / max(low, 1e-9) > 30 else (1.0, 2.0, 5.0)))
+    spread = high / max(low, 1e-9)
+    subs = (1.0,) if spread > 30 else (1.0, 2.0, 5.0) if spread > 5 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value / 1e3)))
     axis.set_minor_formatter(NullFormatter())
 
