@@ -229,3 +229,23 @@ def test_a_request_does_not_wait_for_ever_for_a_server(monkeypatch: pytest.Monke
         assert ticket.failure is Failure.INSTANCE_LOST
 
     played(scene)
+
+
+def test_a_request_that_was_just_let_go_moves_on_too() -> None:
+    """Its server is lost between the decision that it may be sent and the sending."""
+    async def scene(w: SimpleNamespace) -> None:
+        release, struck = w.runtime.machine._release, []
+
+        def strike(ticket: Ticket) -> None:
+            if not struck:
+                struck.append(ticket)
+                asyncio.get_running_loop().call_soon(w.runtime.fleet.give_up, 0, "struck")
+            release(ticket)
+
+        w.runtime.machine._release = strike
+        ticket = await served(w, A)
+        assert struck == [ticket]
+        assert ticket.failure is Failure.NONE and ticket.attempt == 2
+
+    w = played(scene)
+    assert len(w.written.events(ev.InstanceLost)) == 1

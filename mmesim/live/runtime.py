@@ -187,8 +187,9 @@ class Runtime:
         return fresh
 
     def _may_move_on(self, ticket: Ticket) -> bool:
-        """Whether a request whose server was lost before it was sent may arrive anew."""
-        return (ticket.failure is Failure.INSTANCE_LOST and ticket.instance != NONE and not ticket.sent_ns
+        """Whether a request whose server was lost before it was sent may arrive anew: also one that had just been let go,
+        for whoever waits has not sent it yet."""
+        return (ticket.failure is Failure.INSTANCE_LOST and ticket.instance != NONE
                 and ticket.attempt < MAX_ATTEMPTS and not self.draining)
 
     async def _moved_on(self, ticket: Ticket) -> None:
@@ -199,7 +200,7 @@ class Runtime:
         else:
             ticket.serial, ticket.attempt = self._serial, ticket.attempt + 1
             self._serial += 1
-            ticket.failure, ticket.over, ticket.parked = Failure.NONE, False, True
+            ticket.failure, ticket.over, ticket.parked, ticket.sent_ns = Failure.NONE, False, True, 0
         with suppress(TimeoutError):
             async with asyncio.timeout(SERVER_WAIT_S):
                 while not len(self.machine.table.serving) and not self.draining and self.failed is None:
