@@ -19,7 +19,7 @@ endpoint:
   routing: least_outstanding
   server: {load_threads: 6, frontend_threads: 12, model_cache: disabled}
   autoscaling:
-    - {use: target_tracking, metric: InvocationsPerInstance, target: 700, scale_out_cooldown: 200s, scale_in_cooldown: 10m}
+    - {use: target_tracking, metric: InvocationsPerInstance, target: 700, scale_in_cooldown: 10m}
     - {use: target_tracking, metric: GPUUtilization, target: 60, disable_scale_in: true}
     - {use: target_tracking, metric: ModelLatency, target: 250000, statistic: p99}
     - {use: step, metric: CPUUtilization, threshold: 300, cooldown: 2m, datapoints: 2,
@@ -48,8 +48,8 @@ endpoint:
   server: {max_models: 7, keep_on_disk: false, invocation_timeout: 20s}
   autoscaling: [{use: kpa, target: 4}, {use: fixed, instances: 2}]
 models:
-  - {profile: yolov8s-320-pytorch-l4, count: 3, host_bytes: 64MiB, artifact_bytes: 45MB, disk_bytes: 50MB, load_time: 1s,
-     gpu_bytes: 300MiB}
+  - {profile: yolov8s-320-pytorch-l4, count: 3, host_bytes: 64MiB, artifact_bytes: 45MB, disk_bytes: 50MB,
+     load_time: 1s, gpu_bytes: 300MiB}
 workload: {arrivals: {use: poisson, rate_rps: 4}}
 """
 HOUSE_RULES = '''
@@ -69,7 +69,8 @@ class Numerical(EvictionPolicy):
         return sorted(candidates, key=lambda candidate: candidate.model)
 '''
 VALUES = {"ACCOUNT": "123456789012", "ROLE": "sagemaker/endpoints", "BUCKET": "my-models", "PREFIX": "shop/v1",
-          "IMAGE": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:25.09-py3", "DAY1": "2031-03-02"}
+          "IMAGE": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:25.09-py3",
+          "DAY1": "2031-03-02"}
 
 
 def scenario(text: str, folder: Path) -> Scenario:

@@ -8,6 +8,8 @@ import pytest
 from deploy_example import ALL_THAT_AWS_HAS, ONLY_LIVE, VALUES, deployed, read, scenario
 
 from mmesim.core.policy import AutoscalingPolicy
+from mmesim.live.config import load_config
+from mmesim.live.ports import Archive
 from mmesim.planner.deploy.calendar import schedule
 from mmesim.planner.deploy.live_serve import pattern
 from mmesim.planner.deploy.parts import deployment, endpoint_name
@@ -17,7 +19,10 @@ from mmesim.policies.autoscaling.kpa import Kpa
 from mmesim.policies.autoscaling.scheduled import Action, Scheduled
 from mmesim.policies.autoscaling.step import Step, StepScaling
 from mmesim.policies.autoscaling.target_tracking import TargetTracking
+from mmesim.policies.eviction.lru import Lru
+from mmesim.scenario.build import build
 from mmesim.scenario.endpoint import Instances
+from mmesim.scenario.references import resolve
 
 BOUNDS = Instances(initial=3, min=2, max=9)
 
@@ -62,9 +67,10 @@ def test_endpoint_as_planned(tmp_path):
     ("GPUMemoryUtilization", "Maximum", {"CustomizedMetricSpecification": {
         "MetricName": "GPUMemoryUtilization", "Namespace": "/aws/sagemaker/Endpoints", "Statistic": "Maximum",
         "Dimensions": [{"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": "AllTraffic"}]}}),
-    ("ModelLatency", "p95", {"CustomizedMetricSpecification": {"Metrics": [{"Id": "m1", "ReturnData": True, "MetricStat": {
-        "Stat": "p95", "Metric": {"MetricName": "ModelLatency", "Namespace": "AWS/SageMaker", "Dimensions": [
-            {"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": "AllTraffic"}]}}}]}}),
+    ("ModelLatency", "p95", {"CustomizedMetricSpecification": {"Metrics": [{"Id": "m1", "ReturnData": True,
+        "MetricStat": {"Stat": "p95", "Metric": {
+            "MetricName": "ModelLatency", "Namespace": "AWS/SageMaker", "Dimensions": [
+                {"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": "AllTraffic"}]}}}]}}),
 ])
 def test_target_tracking_names_its_metric_as_cloudwatch_does(metric, statistic, specification):
     found = told(TargetTracking(metric=metric, target=60, statistic=statistic, scale_in_cooldown_s=600.5))
@@ -87,9 +93,9 @@ def test_steps_become_bands_without_gaps_on_the_alarms_side():
     assert "MinAdjustmentMagnitude" not in upward
     downward = step_configuration(steps=(Step(-30),), comparison="below", statistic="Maximum", min_adjustment=2,
                                   adjustment="percent_change_in_capacity", cooldown_s=120)
-    assert downward == {"AdjustmentType": "PercentChangeInCapacity", "MetricAggregationType": "Maximum", "Cooldown": 120,
-                        "StepAdjustments": [{"MetricIntervalUpperBound": 0.0, "ScalingAdjustment": -30}],
-                        "MinAdjustmentMagnitude": 2}
+    assert downward == {"AdjustmentType": "PercentChangeInCapacity", "MetricAggregationType": "Maximum",
+                        "Cooldown": 120, "MinAdjustmentMagnitude": 2,
+                        "StepAdjustments": [{"MetricIntervalUpperBound": 0.0, "ScalingAdjustment": -30}]}
     beside = step_configuration(steps=(Step(1, from_=-10, to=10), Step(7, from_=-90, to=-20)))
     assert bounds_of(beside["StepAdjustments"]) == [(0, 10, 1), (10, None, 0)]
 
@@ -213,3 +219,34 @@ def test_placeholders_of_the_requests_are_explained(tmp_path):
     kept = {name for request in content["requests"] for name in request.get("keep", {})}
     used = set(re.findall(r"\$\{(\w+)\}", str(content["requests"])))
     assert used - kept == set(content["placeholders"]) == set(VALUES)
+
+
+# ---- live serve
+
+
+@pytest.mark.parametrize("text", [ALL_THAT_AWS_HAS, ONLY_LIVE], ids=["aws", "live"])
+def test_live_settings_pass_the_real_loader_and_expect_what_the_plan_expected(tmp_path, text):
+    planned = scenario(text, tmp_path / "plan")
+    config = load_config(deployed(text, tmp_path, "lab") / "live-serve.yaml")
+    built = build(planned)
+    setup = config.setup([])
+    assert (setup.spec.instance, setup.spec.min_instances, setup.spec.max_instances) == (
+        built.endpoint.instance, built.endpoint.min_instances, built.endpoint.max_instances)
+    assert (setup.spec.load_threads, setup.spec.max_models) == (built.endpoint.load_threads, built.endpoint.max_models)
+    for model in built.models:
+        spec = config.expect(Archive(model.spec.name, model.spec.artifact_bytes, "1"))
+        for field in ("gpu_bytes", "host_bytes", "framework", "framework_base_bytes", "pinned"):
+            assert getattr(spec, field) == getattr(model.spec, field), (spec.name, field)
+        assert spec.service_s == pytest.approx(model.spec.service_s, abs=1e-6)
+        assert spec.reload_disk_s == pytest.approx(model.spec.reload_disk_s, abs=1e-3)
+
+
+def test_live_settings_have_the_plans_policies(tmp_path):
+    planned = scenario(ONLY_LIVE, tmp_path / "plan")
+    config = load_config(deployed(ONLY_LIVE, tmp_path, "lab") / "live-serve.yaml")
+    made, wanted = config.setup([]).policies(), resolve(planned).policies
+    assert type(made.gpu_eviction).__name__ == "Numerical"
+    assert isinstance(made.disk_eviction, Lru), "nobody knows the future"
+    for kind in ("routing", "placement", "prewarm", "admission", "autoscaling"):
+        assert getattr(made, kind) == getattr(wanted, kind), kind
+    assert config.endpoint.server == planned.endpoint.server

@@ -1,5 +1,5 @@
-"""The files are taken by what they are for: the page's own Python by boto3 and a real server that speaks AWS's protocols,
-the template by cfn-lint and the same server, the Terraform configuration by its provider's arguments and by terraform."""
+"""The files are taken by what they are for: the page's own Python by boto3 and a real server that speaks AWS's
+protocols, the template by cfn-lint and the same server, Terraform's by its provider's arguments and by terraform."""
 
 from __future__ import annotations
 
@@ -105,11 +105,12 @@ def _cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_template_makes_a_stack(tmp_path, aws):
-    """Model, configuration and endpoint, by their references. (This server gives endpoints names of its own and makes no
-    scaling resources: those are checked by cfn-lint, and against the requests below.)"""
+    """Model, configuration and endpoint, by their references. (This server gives endpoints names of its own and makes
+    no scaling resources: those are checked by cfn-lint, and against the requests below.)"""
     folder = deployed(ALL_THAT_AWS_HAS, tmp_path, "stacked")
     formation = client(aws, "cloudformation")
-    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in VALUES.items() if name != "ACCOUNT"]
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in VALUES.items()
+                  if name != "ACCOUNT"]
     formation.create_stack(StackName="stacked", TemplateBody=(folder / "cloudformation.json").read_text(),
                            Parameters=parameters)
     assert formation.describe_stacks(StackName="stacked")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
