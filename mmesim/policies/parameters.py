@@ -13,6 +13,7 @@ import textwrap
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -141,6 +142,7 @@ def _written(value: object, unit: Unit | None) -> str:
     return shown(value)
 
 
+@cache
 def _field_docs(cls: type) -> dict[str, str]:
     """The strings that stand under fields, those of base classes included; nothing where there is no source."""
     docs: dict[str, str] = {}
