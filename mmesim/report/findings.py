@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mmesim.report.wording import FAILURES, TARGETS, count, percent, plural, share, target_value
+from mmesim.report.wording import (
+    FAILURES,
+    attained,
+    count,
+    percent,
+    plural,
+    share,
+    target_found,
+    target_title,
+    target_value,
+)
 
 THRASHING = 0.2
 """Share of loads that bring back what was evicted shortly before, above which to speak of thrashing."""
@@ -30,10 +40,9 @@ def _generator(summary: dict[str, Any]) -> Iterator[str]:
 def _objective(summary: dict[str, Any]) -> Iterator[str]:
     for name, target in summary["objective"]["targets"].items():
         if not target["met"]:
-            value, bound = target_value(name, target["value"]), target_value(name, target["target"])
-            within = f"; {percent(target['attainment'])} of all requests were answered within it" \
-                if target.get("attainment") is not None else ""
-            yield f"Objective missed: {TARGETS[name]} is {value}, asked for was {bound}{within}."
+            value, bound = target_found(name, target), target_value(name, target["target"])
+            within = f"; {part} were answered within it" if (part := attained(name, target)) else ""
+            yield f"Objective missed: {target_title(name)} is {value}, asked for was {bound}{within}."
 
 
 def _failures(summary: dict[str, Any]) -> Iterator[str]:

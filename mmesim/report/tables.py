@@ -15,7 +15,7 @@ from mmesim.report.wording import (
     LIVE_REASONS,
     QUANTILES,
     REASONS,
-    TARGETS,
+    attained,
     count,
     format_bytes,
     format_duration,
@@ -27,6 +27,8 @@ from mmesim.report.wording import (
     percent,
     plural,
     share,
+    target_found,
+    target_title,
     target_value,
 )
 from mmesim.results.unmeasured import Part, measured
@@ -99,10 +101,8 @@ def _state(summary: dict[str, Any], target: str) -> str:
 def targets(summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The objective, target by target."""
     for name, target in summary["objective"]["targets"].items():
-        attained = target.get("attainment")
-        yield {"name": TARGETS[name], "target": target_value(name, target["target"]), "met": target["met"],
-               "value": target_value(name, target["value"]),
-               "attainment": "" if attained is None else percent(attained)}
+        yield {"name": target_title(name), "target": target_value(name, target["target"]), "met": target["met"],
+               "value": target_found(name, target), "attainment": attained(name, target)}
 
 
 def latency(summary: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mmesim.report.wording import (
     ABSENT,
     FAILURES,
     QUANTILES,
-    TARGETS,
+    attained,
     count,
     format_bytes,
     format_duration,
@@ -22,6 +22,8 @@ from mmesim.report.wording import (
     percent,
     plural,
     share,
+    target_found,
+    target_title,
     target_value,
 )
 from mmesim.results.unmeasured import Part, measured
@@ -155,10 +157,11 @@ def _live(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _objective(objective: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from rich.markup import escape
     label = "objective"
     for name, target in objective["targets"].items():
         mark = "[green]met   [/]" if target["met"] else "[bold red]missed[/]"
-        attained = f", {percent(target['attainment'])} of all requests within it" if target.get("attainment") else ""
-        yield label, (f"{mark} {TARGETS[name]} {target_value(name, target['value'])} "
-                      f"[dim](target {target_value(name, target['target'])}{attained})[/]")
+        within = f", {part} within it" if (part := attained(name, target)) else ""
+        yield label, (f"{mark} {escape(target_title(name))} {escape(target_found(name, target))} "
+                      f"[dim](target {target_value(name, target['target'])}{within})[/]")
         label = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from mmesim.dataplane.counters import Reason
@@ -94,6 +95,31 @@ def unbroken(text: str) -> str:
     return re.sub(r"(\d) (?=(?:%|µs|ms|s|min|h|d|[KMG]iB|B|M|G)(?:\W|$))", "\\1\u00a0", text)
 
 
+def target_title(name: str) -> str:
+    """``p99 latency``, ``p99 latency of bert-*``; with what comes after a comma as it is: ``, an instance lost``."""
+    told, comma, loss = name.partition(", ")
+    models, _, column = told.removeprefix("models.").rpartition(".")
+    return TARGETS[column] + (f" of {models}" if models else "") + comma + loss
+
+
+def target_found(name: str, target: Mapping[str, Any]) -> str:
+    """``812 ms``; of a target for models: ``812 ms (bert-3; 2 of 10 models missed it)``."""
+    value = target_value(name, target["value"])
+    if "judged" not in target:
+        return value
+    if not target["judged"]:
+        return f"{ABSENT} (no model had requests enough)"
+    missed = f"; {target['missed']} of {plural(target['judged'], 'model')} missed it" if target["missed"] else ""
+    return f"{value} ({target['model']}{missed})"
+
+
+def attained(name: str, target: Mapping[str, Any]) -> str:
+    """``99.1 % of all requests``: those answered within a latency target; empty for others."""
+    if target.get("attainment") is None:
+        return ""
+    return f"{percent(target['attainment'])} of {'hits' if name.startswith('warm') else 'all requests'}"
+
+
 def target_value(name: str, value: float | None) -> str:
     """The value of one of the objective's targets, in its unit."""
     if value is None:
@@ -101,6 +127,6 @@ def target_value(name: str, value: float | None) -> str:
     return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
 
 
-__all__ = ["ABSENT", "FAILURES", "LIVE_REASONS", "REASONS", "TARGETS", "count", "format_bytes", "format_count",
-           "format_duration", "in_service", "money", "ms", "number", "paid", "percent", "plural", "share",
-           "target_value", "unbroken"]
+__all__ = ["ABSENT", "FAILURES", "LIVE_REASONS", "REASONS", "TARGETS", "attained", "count", "format_bytes",
+           "format_count", "format_duration", "in_service", "money", "ms", "number", "paid", "percent", "plural",
+           "share", "target_found", "target_title", "target_value", "unbroken"]

@@ -73,7 +73,7 @@ def summarise(measured: Measured, instances: DataFrame, models: DataFrame) -> di
         "latency": _latency(measured), "time": _time(measured), "residency": _residency(measured),
         "use": _use(measured, instances), "instances": _instances(measured), "cost": _cost(measured),
         "models": _models(models)}
-    summary["objective"] = judge(measured.build.scenario.objective, summary, measured.sketch)
+    summary["objective"] = judge(measured.build.scenario.objective, summary, measured.sketch, models)
     summary["invariants"] = {"conservation": "holds", "little_relative_error": little_error(measured.totals)}
     return rounded(summary)
 

@@ -59,7 +59,7 @@ _COLUMNS: dict[Part, tuple[str, ...]] = {
     Part.BATCHES: ("batch_items_mean", "batches"),
 }
 """Columns of metrics, instances and models; a column of that name in any of them is meant."""
-_TARGETS = {Part.CACHE: "cold_start_ratio", Part.INSTANCES: "cost_per_hour"}
+_TARGETS = {Part.CACHE: ("cold_start_ratio", "warm_p50_ms", "warm_p99_ms"), Part.INSTANCES: ("cost_per_hour",)}
 
 
 def without(run: Run, unknown: Collection[Part], facts: Mapping[str, Any]) -> Run:
@@ -107,12 +107,13 @@ def _summary(summary: Mapping[str, Any], parts: Collection[Part]) -> dict[str, A
     if Part.INSTANCES in parts:
         less["instances"] = {**_blank(less["instances"]), "ended": {}}
         less["cost"] = {**_blank(less["cost"]), "note": "not measured"}
-    return {**less, "objective": _objective(less["objective"], [_TARGETS[part] for part in parts if part in _TARGETS])}
+    unknown = [name for part in parts for name in _TARGETS.get(part, ())]
+    return {**less, "objective": _objective(less["objective"], unknown)}
 
 
 def _objective(objective: Mapping[str, Any], unknown: Collection[str]) -> dict[str, Any]:
     """Judged by the targets whose values are known."""
-    targets = {name: each for name, each in objective["targets"].items() if name not in unknown}
+    targets = {name: each for name, each in objective["targets"].items() if name.rpartition(".")[2] not in unknown}
     return {"met": all(each["met"] for each in targets.values()) if targets else None, "targets": targets,
             **({"not_judged": sorted(set(objective["targets"]) - set(targets))}
                if len(targets) < len(objective["targets"]) else {})}

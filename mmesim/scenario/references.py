@@ -162,6 +162,10 @@ def _of_names(scenario: Scenario) -> Iterator[Problem]:
         pattern = getattr(fault, "models", "*")
         if not any(fnmatchcase(name, pattern) for name in times):
             yield Problem(f"no model matches {pattern!r}", path=f"faults.{i}.models", hint=alternatives(pattern, times))
+    for pattern in scenario.objective.models:
+        if not any(fnmatchcase(name, pattern) for name in times):
+            yield Problem(f"no model matches {pattern!r}", path=f"objective.models.{pattern}",
+                          hint=alternatives(pattern, times))
     for name in getattr(scenario.workload.popularity, "weights", {}):
         if name not in times:
             yield Problem("is not a model of this scenario", path=f"workload.popularity.weights.{name}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import BY_KEY, WHOLE, Cells, Ranking, difference, values
+from mmesim.planner.compare.ranking import BY_KEY, WHOLE, Cells, Ranking, difference, met_by_all, values
 from mmesim.planner.compare.regret import BOUND_KEYS, Measure, exceptions, measure, regret
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
@@ -65,14 +65,13 @@ def _variant(gathered: Gathered, contender: Contender) -> Variant:
     ours, theirs = gathered.cells[name], gathered.cells[gathered.baseline]
     keys = [metric.key for metric in gathered.metrics()]
     against = [] if name == gathered.baseline else keys
-    met = [cell.met for cell in ours]
     return Variant(
         name=name, settings=contender.settings,
         values=_known({key: _possible(interval(values(ours, key), confidence), key) for key in keys}),
         differences=_known({key: difference(ours, theirs, key, confidence) for key in against}),
         relative=_known({key: stats.relative(values(ours, key), values(theirs, key), confidence) for key in against}),
         sketch=np.sum([cell.sketch for cell in ours], axis=0),
-        regret=_regret(gathered, name), met_objective=None if None in met else all(met))
+        regret=_regret(gathered, name), met_objective=met_by_all(ours, gathered.contenders[0].scenario.objective))
 
 
 def _possible(found: Interval | None, key: str) -> Interval | None:

@@ -15,7 +15,7 @@ from mmesim.planner.compare.curve import Point, curve, points
 from mmesim.planner.compare.ranking import rank
 from mmesim.planner.compare.variants import Contender
 from mmesim.planner.compare.verdicts import INDIFFERENCE, all_told_apart, claims, sentences
-from mmesim.planner.runs.cells import Cell
+from mmesim.planner.runs.cells import Cell, with_attainment
 from mmesim.planner.runs.orders import Order, Steps, carry_out, order_of
 from mmesim.results.comparison import Comparison
 
@@ -116,7 +116,7 @@ def _gathered(plan: Plan, seeds: Sequence[int]) -> assemble.Gathered:
     cells: dict[str, list[Cell]] = {one.name: [] for one in plan.contenders}
     bounds: dict[str, list[dict[str, Any]]] = {one.name: [] for one in plan.contenders}
     for order in plan.runs(seeds):
-        cells[order.variant].append(order.load())
+        cells[order.variant].append(with_attainment(plan.contenders[0].scenario.objective, order.load()))
     for order in plan.bounds(seeds):
         bounds[order.variant].append(order.load())
     known = {name: found for name, found in bounds.items() if all(found)}

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -19,8 +19,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.core.types import Tier
 from mmesim.dataplane.counters import N_TIERS, SKETCH_BUCKETS
 from mmesim.results.comparison import METRICS
+from mmesim.results.objective import Columns, Target, asked, attainment, measured, model_columns, number_at
 from mmesim.results.series import FRACTIONS
 from mmesim.results.sketch import interpolated_ns
 from mmesim.units import NS_PER_MS, NS_PER_S
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from mmesim.results.run import Run
+    from mmesim.scenario.objective import Objective
 
-Columns = Mapping[str, NDArray[Any]]
+KEPT = tuple(dict.fromkeys((
+    *(metric.key for metric in METRICS), "latency.warm.p50", "latency.warm.p90", "latency.warm.p99",
+    "cache.cold_start_ratio", "instances.min", "instances.max",
+    *(f"use.{part}.{level}" for part in ("gpu", "gpu_memory", "host_memory", "cpu", "disk")
+      for level in ("mean", "peak")))))
+"""Numbers of the summary that a cell has: what is compared, what targets are about, what a plan explains itself by."""
+FACTS = ("values", "invocations", "failed", "wall_s", "spill_wishes")
+"""Fields of a cell that are plain numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +49,8 @@ class Cell:
 
     values: Mapping[str, float | None]
     """Metric key -> value; None where it does not exist."""
-    met: bool | None
-    """The objective; None: no targets."""
     invocations: int
+    failed: int
     wall_s: float
     spill_wishes: int
     """How often the router wished for a further copy of a busy model."""
@@ -53,16 +62,15 @@ class Cell:
     def save(self, path: Path) -> None:
         """Write the cell; whoever looks sees all of it or nothing."""
         bucket = np.flatnonzero(self.sketch.any(axis=0))
-        facts = {"values": dict(self.values), "met": self.met, "invocations": self.invocations, "wall_s": self.wall_s,
-                 "spill_wishes": self.spill_wishes}
+        facts = {name: getattr(self, name) for name in FACTS} | {"values": dict(self.values)}
         arrays = {f"{part}:{name}": column for part in ("models", "series")
                   for name, column in getattr(self, part).items()}
         _save(path, facts, bucket=bucket, counts=self.sketch[:, bucket], **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Cell | None:
-        """The cell in a file; None when there is none, or none that can be read."""
-        if (found := _load(path)) is None:
+        """The cell in a file; None when there is none, or none that can be read, or one with other numbers."""
+        if (found := _load(path)) is None or found[0].keys() != set(FACTS):
             return None
         facts, arrays = found
         sketch = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)
@@ -80,29 +88,41 @@ def cell_of(run: Run) -> Cell:
     summary = run.summary
     sketch = np.zeros((N_TIERS, SKETCH_BUCKETS), np.int64)
     sketch[:, run.details["latency_sketch"]["bucket"]] = run.details["latency_sketch"]["count_by_tier"]
-    target = summary["objective"]["targets"].get("p99_ms", {})
-    own = {"slo_attainment": target.get("attainment"), "load_s": load_s(run.lanes, summary["run"]["measured_from_s"]),
-           **_quantiles_ms(sketch)}
-    values = {metric.key: own[metric.key] if metric.key in own else at(summary, metric.key) for metric in METRICS}
-    return Cell(values=values, met=summary["objective"]["met"], invocations=summary["requests"]["invocations"],
+    own = {"slo_attainment": None, "load_s": load_s(run.lanes, summary["run"]["measured_from_s"]),
+           **_quantiles_ms("latency.all.", sketch.sum(axis=0)), **_quantiles_ms("latency.warm.", sketch[Tier.GPU])}
+    values = {key: own[key] if key in own else number_at(summary, key) for key in KEPT}
+    requests = summary["requests"]
+    return Cell(values=values, invocations=requests["invocations"], failed=requests["failed"],
                 wall_s=run.timing["wall_s"], spill_wishes=summary["residency"]["spill_wishes"], sketch=sketch,
-                models=_models(run.models), series=_series(run.metrics))
+                models=model_columns(run.models), series=_series(run.metrics))
 
 
-def at(summary: Mapping[str, Any], key: str) -> float | None:
-    """The number at a dotted path of a summary; None where it does not exist."""
-    value: Any = summary
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return None if value is None else float(value)
-
-
-def _quantiles_ms(sketch: NDArray[np.int64]) -> dict[str, float | None]:
+def _quantiles_ms(prefix: str, counts: NDArray[np.int64]) -> dict[str, float | None]:
     """Interpolated: two runs that hardly differ must not differ by a whole bucket."""
-    names = [name for name in FRACTIONS if any(metric.key == f"latency.all.{name}" for metric in METRICS)]
-    found = interpolated_ns(sketch.sum(axis=0), [FRACTIONS[name] for name in names])
-    return {f"latency.all.{name}": None if value is None else value / NS_PER_MS
+    names = [name for name in FRACTIONS if prefix + name in KEPT]
+    found = interpolated_ns(counts, [FRACTIONS[name] for name in names])
+    return {prefix + name: None if value is None else value / NS_PER_MS
             for name, value in zip(names, found, strict=True)}
+
+
+# ---- the objective, of which a cell knows nothing: another one needs no other run
+
+
+def met_of(objective: Objective, cell: Cell) -> bool | None:
+    """Whether the run met every target; None without any. What no model had requests enough for is met."""
+    targets = asked(objective)
+    return all(_met(target, cell) for target in targets) if targets else None
+
+
+def _met(target: Target, cell: Cell) -> bool:
+    value = measured(target, cell.values, cell.models)
+    return target.is_per_model if value is None else value <= target.limit
+
+
+def with_attainment(objective: Objective, cell: Cell) -> Cell:
+    """The cell with its ``slo_attainment``: of the p99 target, if there is one."""
+    found = [attainment(target, cell.sketch, cell.failed) for target in asked(objective) if target.name == "p99_ms"]
+    return replace(cell, values={**cell.values, "slo_attainment": found[0]}) if found else cell
 
 
 def load_s(lanes: DataFrame, since_s: float) -> float:
@@ -112,15 +132,6 @@ def load_s(lanes: DataFrame, since_s: float) -> float:
     """
     counted = (lanes["load_ns"] >= since_s * NS_PER_S) & (lanes["ready_ns"] >= 0)
     return float((lanes["ready_ns"] - lanes["load_ns"])[counted].sum()) / NS_PER_S
-
-
-def _models(models: DataFrame) -> Columns:
-    """Under the names that a comparison has for them."""
-    cold = models["cold_from_disk"] + models["cold_from_s3"]
-    return {"model": models["model"].to_numpy(np.str_), "invocations": models["Invocations"].to_numpy(np.int64),
-            "hit_ratio": models["ModelCacheHit"].to_numpy(float), "mean_ms": models["latency_mean_ms"].to_numpy(float),
-            "p99_ms": models["latency_p99_ms"].to_numpy(float), "cold_starts": cold.to_numpy(np.int64),
-            "loads": models["loads"].to_numpy(np.int64)}
 
 
 def _series(metrics: DataFrame) -> Columns:

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from mmesim.planner.runs.digest import digest_of
 from mmesim.scenario.endpoint import Endpoint
-from mmesim.scenario.objective import Objective
 from mmesim.scenario.schema import Scenario
 
 UNBOUNDING = ("routing", "placement", "eviction", "prewarm", "admission", "availability_zones", "provisioning",
@@ -34,4 +33,4 @@ class Contender:
         """Of all that the bound of its requests depends on: the same for variants that differ in `UNBOUNDING` only."""
         usual = Endpoint()
         plain = self.scenario.endpoint.model_copy(update={name: getattr(usual, name) for name in UNBOUNDING})
-        return digest_of(self.scenario.model_copy(update={"endpoint": plain, "faults": (), "objective": Objective()}))
+        return digest_of(self.scenario.model_copy(update={"endpoint": plain, "faults": ()}))

@@ -19,7 +19,7 @@ from mmesim.packaged import packaged_dir
 from mmesim.scenario.references import resolve
 from mmesim.scenario.schema import Scenario
 
-UNTOUCHING = ("name", "description", "checks", "seed", "plan")
+UNTOUCHING = ("name", "description", "objective", "checks", "seed", "plan")
 """Settings that no number of a run depends on, and the seed; so are all of `output` but its interval."""
 RUNNING = ("core", "dataplane", "policies", "profile", "catalog", "workload", "scenario", "sim", "results",
            "planner/runs", "planner/bounds")

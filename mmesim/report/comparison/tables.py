@@ -13,8 +13,10 @@ from mmesim.report.comparison.intervals import change, verdict
 from mmesim.report.comparison.looks import Look
 from mmesim.report.intervals import Shown, shown
 from mmesim.report.page import Cell
-from mmesim.report.wording import ABSENT, TARGETS, count, number, plural, target_value
+from mmesim.report.wording import ABSENT, count, number, plural, target_title, target_value
 from mmesim.results.comparison import Comparison, Interval, Metric, Variant
+from mmesim.results.objective import asked
+from mmesim.scenario.objective import Objective
 from mmesim.units import format_duration
 
 REGRETS = {"cache.hit_ratio": ("hit ratio, short of the bound", "points"),
@@ -144,11 +146,10 @@ def _seeds(comparison: Comparison) -> str:
 def objective(comparison: Comparison) -> dict[str, Any]:
     """The targets in words, and who meets them: {targets, kinds: {met, missed: (first names, how many more)}}; empty
     without an objective."""
-    targets = {name: value for name, value in (comparison.scenario.get("objective") or {}).items()
-               if value is not None and name in TARGETS}
+    targets = asked(Objective.model_validate(comparison.scenario.get("objective") or {}))
     if not targets:
         return {}
-    words = [f"{TARGETS[name]} at most {target_value(name, float(value))}" for name, value in targets.items()]
+    words = [f"{target_title(each.name)} at most {target_value(each.name, each.limit)}" for each in targets]
     kinds = {kind: [each.name for each in comparison.variants if each.met_objective is met]
              for kind, met in (("met", True), ("missed", False))}
     return {"targets": words, "kinds": {kind: (names[:MOST_NAMES], len(names) - MOST_NAMES)
