@@ -9,6 +9,7 @@ from mmesim.cli import (
     calibrate,
     compare,
     explain,
+    plan,
     policies,
     profile_analyze,
     profile_fit,
@@ -25,6 +26,7 @@ from mmesim.cli import (
     trace_fit,
     trace_import,
     twins,
+    what_if,
 )
 from mmesim.cli.ending import ended
 from mmesim.cli.live import live
@@ -44,8 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-COMMANDS = {"run": run.run, "compare": compare.compare, "explain": explain.explain, "replay": replay.replay,
-            "report": results.report,
+COMMANDS = {"run": run.run, "compare": compare.compare, "plan": plan.plan, "explain": explain.explain,
+            "replay": replay.replay, "report": results.report, "what-if": what_if.what_if,
             "init": scenarios.init, "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
             "check-policy": policies.check_policy, "catalog": system.catalog, "doctor": system.doctor}
 for _name, _command in COMMANDS.items():

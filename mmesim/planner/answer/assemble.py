@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mmesim.planner.alternatives import commitments, dedicated, inference_components, serverless
 from mmesim.planner.answer.headroom import headroom, more_traffic
 from mmesim.planner.answer.limits import limits
 from mmesim.planner.answer.mixed import mixed
@@ -95,6 +94,7 @@ def _survival(found: Found, trial: Trial) -> Sequence[TargetFound]:
 
 def _alternatives(found: Found, trial: Trial) -> list[Alternative]:
     """Other kinds of endpoints, by arithmetic."""
+    from mmesim.planner.alternatives import dedicated, inference_components, serverless
     asked, least = found.search.demand, trial.scenario.endpoint.availability_zones
     return [dedicated(trial.scenario, asked.rates_rps, asked.busiest_rps, least_per_endpoint=least),
             inference_components(trial.scenario, asked.rates_rps, asked.busiest_rps),
@@ -103,6 +103,7 @@ def _alternatives(found: Found, trial: Trial) -> list[Alternative]:
 
 def _commitments(found: Found, trial: Trial) -> Sequence[Commitment]:
     """By the time that each number of instances ran."""
+    from mmesim.planner.alternatives import commitments
     cells = found.search.whole(trial)
     levels: dict[int, float] = {}
     for cell in cells:

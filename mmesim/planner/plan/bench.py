@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class Bench:
         return self._known[order.file]
 
     def values(self, target: Target, cells: Iterable[Cell]) -> list[float | None]:
-        """A target's value in each run; what no model had requests enough for counts as met."""
+        """A target's value in each run; None where it does not exist."""
         return [measured(target, cell.values, cell.models) for cell in cells]
 
     def worst(self, cell: Cell) -> tuple[float, Target]:
@@ -185,8 +185,7 @@ class Bench:
 
     def _found(self, target: Target, cells: Sequence[Cell], confidence: float, suffix: str) -> TargetFound:
         one = found(target, self.values(target, cells), confidence)
-        status: Status = "met" if one.value is None and target.is_per_model else one.status
-        return TargetFound(target.name + suffix, one.limit, one.unit, one.value, status)
+        return replace(one, name=one.name + suffix)
 
     def _t(self, freedom: int) -> float:
         from scipy.special import stdtrit

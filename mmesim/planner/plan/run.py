@@ -14,7 +14,7 @@ from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm, NoArm, arms
 from mmesim.planner.plan.trial import Trial, Windows
 from mmesim.planner.runs.orders import Steps
-from mmesim.results.comparison_files import CELLS
+from mmesim.results.folders import CELLS
 
 AS_WRITTEN = "as written"
 
@@ -48,7 +48,7 @@ def search(question: Question, steps: Steps, say: Callable[[str], None]) -> Foun
     looking.run(made)
     effort = {"runs": bench.runs, "requests": bench.requests, "stored_before": bench.stored}
     written = _written(question, looking)
-    looking.work_off([looking.decide(written)])
+    looking.work_off([looking.settle(written)])
     nearest = None if looking.best else _nearest(looking, made)
     if nearest is not None:
         looking.work_off([looking.settle(nearest)])

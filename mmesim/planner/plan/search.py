@@ -155,6 +155,8 @@ class Search:
                     return
                 n = bracket.high
                 trial = self.trial(prospect.arm, n, numbers)
+                if self._is_dearer(trial):
+                    return
                 yield from self.settle(trial)
                 if trial.status == "met":
                     self._offer(trial)
@@ -164,7 +166,7 @@ class Search:
             trial = self.trial(prospect.arm, n, numbers)
             yield from self.decide(trial)
             (bracket.met if trial.status == "met" else bracket.missed)(n)
-            if trial.status != "met" and prospect.arm.autoscales and self._is_dearer(trial):
+            if trial.status != "met" and self._is_dearer(trial):
                 return
 
     def most(self, prospect: Prospect) -> int:
