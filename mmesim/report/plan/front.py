@@ -63,18 +63,17 @@ def can_be_drawn(plan: Plan) -> bool:
 
 def cost_and_latency(plan: Plan) -> Figure:
     """The scatter, with the answer's options named."""
-    drawn, limit = points(plan), front_limit(plan)
+    drawn, limit, unit = points(plan), front_limit(plan), "ms" if front_is_ms(plan) else "ratio"
     figure, axes = new_figure(FULL, 4.9)
     _front_line(axes, plan, drawn)
     for point in reversed(drawn):
         _dot(axes, point)
     _vertical(axes, plan, drawn, limit)
     _horizontal(axes, plan, drawn)
-    if limit is not None:
-        _limit_line(axes, limit, f"limit {amount(limit, 'ms' if front_is_ms(plan) else 'ratio')}")
+    line = [] if limit is None else _limit_line(axes, limit, f"limit {amount(limit, unit)}")
     axes.grid(True, axis="both")
     _legend(figure, drawn)
-    _name(figure, axes, plan, drawn)
+    _name(figure, axes, plan, drawn, line)
     return figure
 
 
@@ -124,10 +123,11 @@ def _by_factors(axes: Any, means: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _limit_line(axes: Any, limit: float, text: str) -> None:
-    axes.axhline(limit, color=colour("ink"), lw=1.1, ls=(0, (5, 3)), zorder=2)
-    axes.annotate(text, (1, limit), (-2, 4), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-                  ha="right", fontsize=8.5, color=colour("ink"))
+def _limit_line(axes: Any, limit: float, text: str) -> list[Any]:
+    """The line and what it says."""
+    return [axes.axhline(limit, color=colour("ink"), lw=1.1, ls=(0, (5, 3)), zorder=2),
+            axes.annotate(text, (1, limit), (-2, 4), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+                          ha="right", fontsize=8.5, color=colour("ink"))]
 
 
 def _legend(figure: Figure, drawn: Sequence[Point]) -> None:
@@ -144,14 +144,14 @@ def _legend(figure: Figure, drawn: Sequence[Point]) -> None:
 # ---- names
 
 
-def _name(figure: Figure, axes: Any, plan: Plan, drawn: Sequence[Point]) -> None:
+def _name(figure: Figure, axes: Any, plan: Plan, drawn: Sequence[Point], line: Sequence[Any]) -> None:
     """Rings round the answer's options, and their names where they cover nothing."""
     named = [(point, roles(plan)[point.option.name]) for point in drawn if point.option.name in roles(plan)]
     for point, role in named:
         axes.plot(point.x.mean, point.y.mean, "o", ms=14 if role in ("chosen", "nearest") else 11, mfc="none",
                   mec=colour("ink"), mew=1.6 if role in ("chosen", "nearest") else 0.8, zorder=4)
     figure.draw_without_rendering()
-    taken = [_box(axes, point) for point in drawn]
+    taken = [_box(axes, point) for point in drawn] + [each.get_window_extent().padded(1) for each in line]
     for point, role in named:
         taken.append(_label(axes, point, f"{role}: {shorten(point.option.name, 44)}", role, taken))
 
@@ -166,13 +166,13 @@ def _box(axes: Any, point: Point) -> Bbox:
 
 def _label(axes: Any, point: Point, text: str, role: str, taken: Sequence[Bbox]) -> Bbox:
     """Write it at the first place that is free, or where it covers least; the place."""
-    best: tuple[float, Any, Bbox] | None = None
+    best: tuple[float, Any, Bbox] | None = None  # what it covers, the text, its place
     for dx, dy, side in AROUND:
         label = axes.annotate(
             text, (point.x.mean, point.y.mean), (dx, dy), textcoords="offset points", ha=side, fontsize=8.5,
             color=colour("ink"), weight="bold" if role in ("chosen", "nearest") else "normal", zorder=5,
             arrowprops={"arrowstyle": "-", "color": colour("muted"), "lw": 0.7} if abs(dy) > 15 else None)
-        box = label.get_window_extent()
+        box = label.get_window_extent().padded(3)
         worth = _covered(box, taken) + 4 * _outside(box, axes.bbox)
         if best is None or worth < best[0]:
             if best is not None:

@@ -38,12 +38,13 @@ def sheets(plan: Plan) -> Iterator[Sheet]:
     """The figures there is something to draw for, in the page's order."""
     labels = tables.labels(plan)
     if plan.limits:
-        yield Sheet("limits", "With more of one resource", "The cheaper neighbour that just fails, as it is (hollow) "
-                    "and with more of one resource. What brings it left of the limit binds.", labels["limits"],
-                    partial(reasons.limits, plan), wide=False)
+        which = "The cheaper neighbour that just fails" if plan.chosen else "The nearest"
+        yield Sheet("limits", "With more of one resource", f"{which}, as it is (hollow) and with more of one resource. "
+                    "What brings it left of the limit binds.", labels["limits"], partial(reasons.limits, plan),
+                    wide=False)
     if plan.headroom:
         yield Sheet("headroom", "Room to grow", "Everything else as planned. Between the two marks nobody looked.",
-                    labels["headroom"], partial(reasons.headroom, plan), wide=False)
+                    labels["headroom"], partial(reasons.headroom, plan))
     if front.can_be_drawn(plan):
         yield Sheet("cost-and-latency", f"Cost against {words.front_title(plan)}", _front_caption(plan),
                     _front_label(plan), partial(front.cost_and_latency, plan))

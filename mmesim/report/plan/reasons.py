@@ -22,7 +22,7 @@ ENDLESS = 1.25
 
 def _rows(axes: Any, names: Sequence[str]) -> None:
     """Names at the left, the first on top."""
-    axes.set_ylim(len(names) - 0.5, -0.6)
+    axes.set_ylim(len(names) - 0.5, -0.65)
     axes.set_yticks(range(len(names)), labels=[shorten(name) for name in names], color=colour("ink"))
 
 
@@ -63,7 +63,7 @@ def _relaxed(axes: Any, row: int, each: Limit, scale: Scale) -> None:
 
 def headroom(plan: Plan) -> Figure:
     """For each kind of growth, the factor that holds and the one that fails."""
-    figure, axes = new_figure(HALF, 0.95 + 0.62 * len(plan.headroom))
+    figure, axes = new_figure(FULL, 0.95 + 0.6 * len(plan.headroom))
     seen = max((each.fails or ENDLESS * each.holds for each in plan.headroom), default=1.0)
     for k, each in enumerate(plan.headroom):
         _growth(axes, k, each, seen)
@@ -86,10 +86,10 @@ def _growth(axes: Any, row: int, each: Headroom, seen: float) -> None:
         axes.barh(row, each.fails - each.holds, left=each.holds, height=0.34, color=colour("pale"), hatch="////",
                   edgecolor=colour("surface"), lw=0, zorder=2)
         _mark(axes, each.fails, row, False)
-        what = shorten(target_title(each.target) if each.target else "the objective", 34)
+        what = shorten(target_title(each.target) if each.target else "the objective", 70)
         text = f"{number(each.holds)} × holds, {number(each.fails)} × does not: {what}"
     _mark(axes, each.holds, row, True)
-    axes.annotate(text, (0, row), (2, 10), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+    axes.annotate(text, (0, row), (2, 13), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
                   fontsize=8, color=colour("muted"))
 
 
@@ -138,7 +138,8 @@ def _end(axes: Any, y: float, each: Swing, side: str, scale: Scale) -> None:
 
 
 def _beside(axes: Any, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour("ink"))
+    axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour("ink"),
+                  bbox={"facecolor": colour("surface"), "lw": 0, "pad": 1.0, "alpha": 0.85}, zorder=5)
 
 
 # ---- other endpoints

@@ -93,11 +93,13 @@ def tiles(plan: Plan) -> Iterator[Tile]:
         return
     cost = per_month(option.cost_per_month)
     best = min(plan.commitments, key=lambda each: each.cost_per_month, default=None) if plan.chosen else None
+    known = "; ".join(filter(None, (cost.interval, commitment_words(best) if best else "")))
     yield Tile("cost per month", cost.mean if option.cost_per_month else "unknown",
-               " ".join(filter(None, (cost.interval, f"committed for {commitment_words(best)}" if best else ""))), "")
-    for each in by_margin(option.targets)[:MOST_TILES]:
+               known if option.cost_per_month else "the catalog has no price", "")
+    worst = by_margin(option.targets)[:MOST_TILES]
+    for each in (each for each in option.targets if each in worst):
         value = with_interval(each.value, each.unit) if each.value else Shown(ABSENT, "not enough requests")
-        below = f"at most {amount(each.limit, each.unit)}{f': {margin(each)}' if margin(each) else ''}"
+        below = f"at most {amount(each.limit, each.unit)}{f', {margin(each)}' if margin(each) else ''}"
         yield Tile(target_title(each.name), value.mean, f"{value.interval} {below}".strip(), each.status)
 
 
@@ -119,12 +121,12 @@ def blocked(plan: Plan) -> list[str]:
     if plan.chosen is not None or plan.nearest is None:
         return []
     missed = [each for each in by_margin(plan.nearest.targets) if each.status != "met" and each.value is not None]
-    lines = [f"{target_title(each.name)} is {amount(each.value.mean, each.unit)}, {margin(each)} of "
-             f"{amount(each.limit, each.unit)}." for each in missed if each.value]
+    lines = [f"{target_title(each.name)} is {amount(each.value.mean, each.unit)}, {margin(each)} the limit "
+             f"of {amount(each.limit, each.unit)}." for each in missed if each.value]
     blocks = binding(plan)
     attained = ", ".join(f"{target_title(each.name)} at most {amount(_attained(each), each.unit)}" for each in missed)
     return [*lines, *([f"What blocks it: {blocks}."] if blocks else []),
-            *([f"It would meet: {attained}."] if attained else [])]
+            *([f"The nearest objective that can be met: {attained}."] if attained else [])]
 
 
 def _attained(each: TargetFound) -> float:
@@ -137,9 +139,9 @@ def _attained(each: TargetFound) -> float:
 
 
 def limit_rows(limits: Iterable[Limit]) -> list[list[str]]:
-    """resource, change, target, before, after, what it says."""
-    return [[each.resource, each.change, target_title(each.target), amount(each.before, unit_of(each.target)),
-             amount(each.after, unit_of(each.target)), "binds" if each.binds else "does not bind"] for each in limits]
+    """resource with its change, target, before, after, whether it binds."""
+    return [[f"{each.resource}, {each.change}", target_title(each.target), amount(each.before, unit_of(each.target)),
+             amount(each.after, unit_of(each.target)), "yes" if each.binds else "no"] for each in limits]
 
 
 def headroom_lines(plan: Plan) -> list[str]:
@@ -191,8 +193,8 @@ def part_cell(part: Mapping[str, Any], name: str) -> str:
 
 def commitment_rows(plan: Plan) -> list[list[str]]:
     """term, instances, price per hour, cost per month, saving."""
-    return [[each.term, str(each.instances), f"${each.price_per_hour:,.4g}", dollars(each.cost_per_month),
-             percent(each.saving)] for each in plan.commitments]
+    return [[each.term, str(each.instances), f"${each.price_per_hour:,.3f}", dollars(each.cost_per_month),
+             amount(each.saving, "ratio")] for each in plan.commitments]
 
 
 # ---- every option

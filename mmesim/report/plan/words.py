@@ -7,15 +7,17 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from mmesim.report.intervals import Shown, shown
-from mmesim.report.wording import ABSENT, TARGETS, money, ms, number, percent
+from mmesim.report.intervals import NO_INTERVAL, Shown, shown
+from mmesim.report.wording import ABSENT, TARGETS, money, ms, number, plural
 from mmesim.results.comparison import METRICS, Interval
-from mmesim.results.plan import Commitment, Headroom, Limit, Option, Plan, TargetFound
+from mmesim.results.plan import Alternative, Commitment, Headroom, Limit, Option, Plan, TargetFound
 
 METRIC_OF = {"p50_ms": "latency.all.p50", "p99_ms": "latency.all.p99", "warm_p50_ms": "latency.warm.p50",
              "warm_p99_ms": "latency.warm.p99", "error_rate": "requests.error_rate",
              "cold_start_ratio": "cache.cold_start_ratio", "cost_per_hour": "cost.per_hour"}
 """Target -> the metric it limits."""
+MOST_SAID = 4
+"""Targets named in one sentence."""
 _NAME = re.compile(r"(?:models\.(?P<models>.*)\.)?(?P<target>\w+)(?:, (?P<loss>.*))?", re.DOTALL)
 
 
@@ -42,15 +44,14 @@ def amount(value: float | None, unit: str) -> str:
     """A number in its unit: ``612 ms``, ``0.1 %``, ``$1.41/h``."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    if unit == "ratio" and value > 0.1:
-        return f"{100 * value:.3g} %"
-    return ms(value) if unit == "ms" else percent(value) if unit == "ratio" else f"{money(value)}/h"
+    return ms(value) if unit == "ms" else f"{100 * value:.3g} %" if unit == "ratio" else f"{money(value)}/h"
 
 
 def objective(plan: Plan) -> str:
-    """``p99 latency at most 500 ms, error rate at most 0.1 %``."""
-    return ", ".join(f"{target_title(name)} at most {amount(limit, unit_of(name))}"
-                     for name, limit in plan.objective.items())
+    """``p99 latency at most 500 ms, error rate at most 0.1 %``; the first of many."""
+    said = [f"{target_title(name)} at most {amount(limit, unit_of(name))}" for name, limit in plan.objective.items()]
+    more = len(said) - MOST_SAID
+    return ", ".join(said if more <= 1 else [*said[:MOST_SAID], f"and {more} more"])
 
 
 def with_interval(value: Interval, unit: str) -> Shown:
@@ -65,12 +66,12 @@ def _has_width(value: Interval) -> bool:
 
 
 def margin(target: TargetFound) -> str:
-    """``23 % below the limit``."""
+    """From the limit: ``23 % below``, ``4 % above``, ``3.2 × it``; empty where there is none."""
     if target.margin is None:
-        return "" if target.value is None else "no margin: the limit is 0"
-    side = "below" if target.margin >= 0 else "above"
-    return f"{_times(1 - target.margin)} the limit" if target.margin < -2 else \
-        f"{abs(100 * target.margin):.0f} % {side} the limit"
+        return ""
+    if target.margin < -1:
+        return f"{_times(1 - target.margin)} it"
+    return f"{abs(100 * target.margin):.0f} % {'below' if target.margin >= 0 else 'above'}"
 
 
 def _times(factor: float) -> str:
@@ -88,7 +89,7 @@ def by_margin(targets: Iterable[TargetFound]) -> list[TargetFound]:
 
 def dollars(value: float | None) -> str:
     """Whole dollars from 100 on."""
-    return ABSENT if value is None else f"${value:,.0f}" if value >= 99.995 else money(value)
+    return money(value) if value is not None and 0 < value < 99.995 else ABSENT if value is None else f"${value:,.0f}"
 
 
 def per_month(value: Interval | None) -> Shown:
@@ -98,7 +99,7 @@ def per_month(value: Interval | None) -> Shown:
     low, high = dollars(value.low), dollars(value.high)
     if not _has_width(value) or low == high:
         return Shown(dollars(value.mean), "")
-    return Shown(dollars(value.mean), f"[{low[1:]}, {high[1:]}]" if math.isfinite(value.low) else "one seed")
+    return Shown(dollars(value.mean), f"[{low[1:]}, {high[1:]}]" if math.isfinite(value.low) else NO_INTERVAL)
 
 
 def cost_of(option: Option) -> Shown:
@@ -109,17 +110,18 @@ def cost_of(option: Option) -> Shown:
 
 
 def commitment_words(each: Commitment) -> str:
-    """``1 year for 2 instances: $1,541, 25 % less``."""
-    change = f"{percent(abs(each.saving))} {'less' if each.saving >= 0 else 'more'}"
-    return f"{each.term} for {instances_words(each.instances)}: {dollars(each.cost_per_month)}, {change}"
+    """``$1,541 with 2 instances committed for 1 year``."""
+    return f"{dollars(each.cost_per_month)} with {plural(each.instances, 'instance')} committed for {each.term}"
+
+
+def alternative_cost(each: Alternative) -> str:
+    """``$3,130 per month``, or why there is no such number."""
+    if not each.possible:
+        return "not possible"
+    return "price unknown" if each.cost_per_month is None else f"{dollars(each.cost_per_month)} per month"
 
 
 # ---- options
-
-
-def instances_words(n: int) -> str:
-    """``1 instance``, ``3 instances``."""
-    return f"{n} instance{'' if n == 1 else 's'}"
 
 
 def fleet(option: Option) -> str:
