@@ -137,6 +137,14 @@ def test_user_row_of_their_own_with_units():
     assert kind.price_per_hour is None and kind.marks["price_per_hour"] == "missing"
 
 
+def test_no_price_under_a_commitment_is_packaged_and_the_user_can_give_them():
+    assert {row[f"committed_{term}_per_hour"] for row in load_catalog().rows() for term in ("1y", "3y")} == {None}
+    given = {"committed_1y_per_hour": 1.1, "committed_3y_per_hour": "0.8"}
+    kind = load_catalog({"ml.g5.xlarge": given})["ml.g5.xlarge"]
+    assert (kind.price_per_hour, kind.committed_1y_per_hour, kind.committed_3y_per_hour) == (1.408, 1.1, 0.8)
+    assert (kind.marks["price_per_hour"], kind.marks["committed_1y_per_hour"]) == ("quoted", "user")
+
+
 def test_user_row_without_a_gpu():
     kind = load_catalog({"lab": {"vcpus": 4, "ram_bytes": "16GiB"}})["lab"]
     assert (kind.gpu, kind.gpu_count, kind.gpu_bytes) == (None, 0, 0)
@@ -146,6 +154,7 @@ def test_user_row_without_a_gpu():
     ("vcpus", 0, "whole number of 1 or more"), ("vcpus", True, "whole number"), ("vcpu", 4, "did you mean 'vcpus'"),
     ("ram_bytes", "16 giga", "250MB or 24GiB"), ("ram_bytes", float("nan"), "above 0"),
     ("network_baseline_bps", "10Gb", "1.5Gbps"), ("price_per_hour", -1, "above 0"),
+    ("committed_1y_per_hour", 0, "above 0"),
     ("price_per_hour", None, "number"), ("disk_kind", "floppy", "nvme or ebs"), ("gpu", 7, "a name"),
     ("mme_gpu_listed", "yes", "true or false"), ("disk_bytes", "1e999GB", "size"), ("marks", {}, "known"),
 ])

@@ -11,7 +11,8 @@ from mmesim.catalog.rules import stand_ins
 from mmesim.catalog.table import VALUE_FIELDS, Row, packaged_rows
 from mmesim.errors import InputError, Problem, alternatives
 
-_MAY_BE_MISSING = {"gpu", "ebs_baseline_bps", "ebs_max_bps", "price_per_hour", "ec2_price_per_hour"}
+_MAY_BE_MISSING = {"gpu", "ebs_baseline_bps", "ebs_max_bps", "price_per_hour", "committed_1y_per_hour",
+                   "committed_3y_per_hour", "ec2_price_per_hour"}
 _NEEDED = tuple(name for name in VALUE_FIELDS if name not in _MAY_BE_MISSING)
 
 

@@ -34,6 +34,10 @@ class InstanceType:
     ebs_max_bps: float | None
     price_per_hour: float | None
     """Real-time hosting (``ml.``); None when no price is known."""
+    committed_1y_per_hour: float | None
+    """The same under a Savings Plan of one year; None in the packaged table, where no such price could be sourced."""
+    committed_3y_per_hour: float | None
+    """Of three years."""
     ec2_price_per_hour: float | None
     mme_gpu_listed: bool
     """Named by the Developer Guide as a type for multi-model endpoints with a GPU."""
