@@ -10,15 +10,19 @@ import typer
 
 from mmesim.cli.ending import EXIT_INTERRUPTED, EXIT_NOT_MET
 from mmesim.cli.output import note, page, print_json
+from mmesim.cli.shares import share
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from mmesim.planner.check.seeds import Checked, Question
     from mmesim.results.output import OutputWriter
     from mmesim.results.run import Run
     from mmesim.scenario.build import Build
     from mmesim.scenario.schema import Scenario
 
 OUT = "reports"
+SEEDS = 5
+"""Of a check, at most."""
 Say = Callable[[str], None]
 
 
@@ -29,7 +33,12 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Override the scenario's seed.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; each run gets OUT/<name>/.")] = Path(OUT),
     name: Annotated[str | None, typer.Option(help="Override the name of the run (and of its folder).")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 when the objective is missed.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 when the objective is missed beyond the noise: "
+                                                        "further seeds are run until that is known.")] = False,
+    seeds: Annotated[int | None, typer.Option(
+        min=1, max=1000, help="With --check: at most so many (default 5); 1: the run is judged as it is.")] = None,
+    confidence: Annotated[str | None, typer.Option(help="With --check: of its answer (default 95%).")] = None,
+    processes: Annotated[int, typer.Option(help="With --check: at most so many at once; -1: one for each core.")] = -1,
     as_json: Annotated[bool, typer.Option(
         "--json", help="Print JSON: the summary; with --dry-run all settings.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not draw report.html.")] = False,
@@ -46,23 +55,26 @@ def run(
 
       mmesim run my.yaml --set endpoint.instances.max=8 --set endpoint.eviction.gpu=lfu
 
-      mmesim run my.yaml --seed 8 --name second-seed --check
+      mmesim run my.yaml --seed 8 --name second-seed
+
+      mmesim run my.yaml --check --seeds 10 --confidence 99%
 
       mmesim run azure-day --set workload.trace=day.csv.gz --json > day.json
     """
     from mmesim.scenario.load import load_scenario
     loaded = load_scenario(scenario, [*(set_ or ()), *_as_settings(seed, name)])
-    _require_objective(loaded, check)
+    asked = _asked(loaded, out, seeds, confidence, processes) if check else _nothing_asked(seeds, confidence)
     say: Say = (lambda _: None) if quiet else note
     if dry_run:
         _dry_run(loaded, as_json, say)
         return
     result, folder = simulate_to(loaded, out, say, bar=not quiet, report=loaded.output.report and not no_report)
-    show(result, folder, as_json, say)
-    if result.partial:
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if check and not result.objective_met:
-        raise typer.Exit(EXIT_NOT_MET)
+    if asked is None or result.partial:
+        show(result, folder, as_json, say)
+        raise typer.Exit(EXIT_INTERRUPTED if result.partial else 0)
+    checked = _checked(asked, result, bar=not quiet)
+    show(result, folder, as_json, say, checked)
+    raise typer.Exit(EXIT_NOT_MET if checked.status == "missed" else 0)
 
 
 def _as_settings(seed: int | None, name: str | None) -> list[str]:
@@ -72,10 +84,33 @@ def _as_settings(seed: int | None, name: str | None) -> list[str]:
     return [f"{setting}={json.dumps(value)}" for setting, value in given.items() if value is not None]
 
 
-def _require_objective(scenario: Scenario, check: bool) -> None:
-    if check and not any(value is not None for _, value in scenario.objective):
+def _asked(scenario: Scenario, out: Path, seeds: int | None, confidence: str | None, processes: int) -> Question:
+    """What --check is to find out. Raises InputError."""
+    from mmesim.parallel import Workers
+    from mmesim.planner.check.seeds import Question
+    from mmesim.results.folders import CELLS
+    question = Question(scenario, seeds or SEEDS, share("--confidence", confidence or "95%", above=0.5),
+                        out / f"{scenario.name}-check" / CELLS, Workers(processes))
+    if not question.targets:
         hint = "give one, e.g. --set objective.p99_ms=500"
         raise InputError(Problem("nothing to --check: the scenario has no objective", hint=hint))
+    return question
+
+
+def _nothing_asked(seeds: int | None, confidence: str | None) -> None:
+    for option, value in (("--seeds", seeds), ("--confidence", confidence)):
+        if value is not None:
+            raise InputError(Problem("has no effect without --check", file=option, hint="leave it out, or add --check"))
+
+
+def _checked(question: Question, first: Run, *, bar: bool) -> Checked:
+    """With the run that was made already, and more."""
+    from mmesim.cli.progress import no_steps, steps
+    from mmesim.planner.check.seeds import check
+    from mmesim.planner.runs.cells import cell_of
+    [order] = question.orders(1)
+    order.store(cell_of(first))
+    return check(question, steps if bar else no_steps)
 
 
 def _dry_run(scenario: Scenario, as_json: bool, say: Say) -> None:
@@ -119,14 +154,18 @@ def _simulated(built: Build, writer: OutputWriter, say: Say, bar: bool) -> Run:
         return simulate(built, out=writer, journal=journal, progress=tick, say=say)
 
 
-def show(result: Run, folder: Path, as_json: bool, say: Say) -> None:
-    """A result that was written to `folder`, on stdout."""
+def show(result: Run, folder: Path, as_json: bool, say: Say, checked: Checked | None = None) -> None:
+    """A result that was written to `folder`, on stdout; and what a check of it found."""
     if as_json:
-        print_json(result.summary)
+        from mmesim.cli.run_check import as_data
+        print_json(result.summary if checked is None else {**result.summary, "check": as_data(checked)})
     else:
         from mmesim.report.terminal import print_summary
         with page() as console:
             print_summary(result, console)
+        if checked is not None:
+            from mmesim.cli.run_check import print_checked
+            print_checked(checked)
     shown = _shown(folder)
     say(f"\nresults in {shown}/" + (f"; open {shown}/report.html" if (folder / "report.html").exists() else ""))
 

@@ -12,9 +12,10 @@ looks at the same runs (:func:`confidence_at`); both in :mod:`mmesim.planner.com
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from mmesim.planner.compare.stats import each_at
+from mmesim.planner.compare.stats import each_at, within
 from mmesim.results.comparison import Interval
 from mmesim.results.comparison_interval import interval
 from mmesim.results.objective import Target
@@ -29,10 +30,10 @@ def verdicts(targets: Sequence[Target], values_by_seed: Mapping[str, Sequence[fl
     return [found(target, values_by_seed[target.name], each) for target in targets]
 
 
-def decided(verdicts: Sequence[TargetFound]) -> bool:
-    """True when more seeds would change nothing: some target is missed, or all are met."""
-    statuses = {verdict.status for verdict in verdicts}
-    return "missed" in statuses or statuses <= {"met"}
+def status_of(targets: Iterable[TargetFound]) -> Status:
+    """Of them all: missed when one is, met when all are; else open."""
+    statuses = {target.status for target in targets}
+    return "missed" if "missed" in statuses else "met" if statuses <= {"met"} else "open"
 
 
 def found(target: Target, values: Sequence[float | None], confidence: float) -> TargetFound:
@@ -51,11 +52,19 @@ def found(target: Target, values: Sequence[float | None], confidence: float) -> 
     return TargetFound(target.name, target.limit, target.unit, value, status)
 
 
+def at_once(target: Target, value: float | None) -> TargetFound:
+    """One run taken for all there is: met or missed, as if seeds did not differ."""
+    seen = found(target, [value], 0.95)
+    if seen.value is None:
+        return seen
+    return replace(seen, status="met" if seen.value.mean <= target.limit else "missed")
+
+
 def _bounds(values: Sequence[float], confidence: float) -> Interval | None:
-    """One-sided bounds are those of the two-sided interval that leaves as much on each side."""
+    """One-sided bounds are those of the two-sided interval that leaves as much on each side; nothing is negative."""
     if math.inf in values:  # a model without any answer: beyond every limit, by how much nobody knows
         return Interval(math.inf, -math.inf if len(values) == 1 else math.inf, math.inf, len(values))
-    return interval(values, 2 * confidence - 1)
+    return within(interval(values, 2 * confidence - 1), 0.0)
 
 
 def _status(value: Interval, limit: float) -> Status:
