@@ -56,5 +56,6 @@ def _why(scenario: Scenario, busiest_rps: Floats, utilisation: float, least: int
     kind = load_catalog(scenario.instance_types)[scenario.endpoint.instance_type]
     shared = shared_instances(scenario, busiest_rps, kind, utilisation=utilisation, least=least)
     each = f"at least {least} instance{'' if least == 1 else 's'} each"
-    return (f"each model on the cheapest type that holds it, {each}, at most {utilisation:.0%} busy in the busiest time, "
-            f"requests one at a time; the same arithmetic asks for {shared} x {kind.name} where all share one endpoint")
+    return (f"each model on the cheapest type that holds it, {each}, at most {utilisation:.0%} busy in the busiest "
+            f"time, requests one at a time; where all share one endpoint the same arithmetic asks for {shared} x "
+            f"{kind.name}")

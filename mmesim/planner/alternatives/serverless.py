@@ -77,4 +77,4 @@ def _against_group(need: GroupNeed, on_gpu: bool, busiest: Floats, base_bytes: i
         yield f"{need.profile} takes {format_duration(need.answer_s)} a request, at most 60 s are waited for"
     at_once = float(busiest[need.rows].max()) * need.answer_s
     if at_once > MOST_AT_ONCE:
-        yield f"{need.profile} has {at_once:,.0f} requests at once in the busiest time, at most {MOST_AT_ONCE} are taken"
+        yield f"{need.profile} has {at_once:,.0f} requests at once in the busiest time, at most {MOST_AT_ONCE} go"
