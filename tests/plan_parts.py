@@ -232,7 +232,8 @@ def mixed() -> Plan:
     best = cheapest(options)
     own = replace(best, name="mixed: 2 hot models on ml.g4dn.xlarge, the rest on 2 x ml.g5.xlarge, gdsf", instances=4,
                   most_instances=4, cost_per_month=level(3130.3, 0.0),
-                  values={**best.values, P99: level(350.0)})
+                  values={**best.values, P99: level(350.0)},
+                  targets=[target("p99_ms", 500.0, level(350.0)), *best.targets[1:]])
     return plan([*options, own], own, runner_up=best, alternatives=[
         replace(each, possible=False, why="Misses p99_ms: 2.4 s.") if each.kind == "as written" else each
         for each in alternatives(1500.0)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmesim.report.plan.looks import LOOKS
 from mmesim.report.plan.scale import Scale
-from mmesim.report.plan.words import dollars, target_title
+from mmesim.report.plan.words import dollars, headroom_words
 from mmesim.report.theme import FULL, HALF, colour, legend_below, new_figure, shorten
 from mmesim.report.wording import number
 from mmesim.results.plan import Headroom, Limit, Plan, Swing
@@ -81,16 +81,13 @@ def _growth(axes: Any, row: int, each: Headroom, seen: float) -> None:
     axes.barh(row, each.holds - 1, left=1, height=0.34, color=colour("teal"), zorder=2)
     if each.fails is None:
         axes.barh(row, seen - each.holds, left=each.holds, height=0.34, color=colour("teal"), alpha=0.25, zorder=2)
-        text = f"{number(each.holds)} × holds; nothing failed up to there"
     else:
         axes.barh(row, each.fails - each.holds, left=each.holds, height=0.34, color=colour("pale"), hatch="////",
                   edgecolor=colour("surface"), lw=0, zorder=2)
         _mark(axes, each.fails, row, False)
-        what = shorten(target_title(each.target) if each.target else "the objective", 70)
-        text = f"{number(each.holds)} × holds, {number(each.fails)} × does not: {what}"
     _mark(axes, each.holds, row, True)
-    axes.annotate(text, (0, row), (2, 13), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-                  fontsize=8, color=colour("muted"))
+    axes.annotate(shorten(headroom_words(each), 120), (0, row), (2, 13), xycoords=axes.get_yaxis_transform(),
+                  textcoords="offset points", fontsize=8, color=colour("muted"))
 
 
 # ---- assumed settings

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_SENTENCES, MOST_TARGETS = 8, 3
 """On one screen; the report has all."""
-ROOMY, WIDEST, TIGHT = 110, 26, 15
+ROOMY, WIDEST, TIGHT = 110, 26, 11
 """Columns of a terminal that has room for intervals; of one target at most, there and elsewhere."""
 
 
@@ -81,7 +81,8 @@ def _options(plan: Plan, shown: Sequence[tuple[str, Option]], width: int) -> Tab
     table.add_column("option", overflow="fold", min_width=16)
     table.add_column("cost\nper month", justify="right", no_wrap=True)
     for name in names:
-        title = f"{target_title(name)}\n≤ {amount(plan.objective.get(name), unit_of(name))}"
+        limit = amount(plan.objective.get(name), unit_of(name))
+        title = target_title(name).replace(" of ", "\nof ", 1) + f"\n≤ {limit}"
         table.add_column(escape(title), justify="right", no_wrap=True, max_width=WIDEST if roomy else TIGHT)
     table.add_column("", min_width=len("missed"))
     for role, option in shown:
