@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 Rule = Literal["lru", "fifo", "random", "lfu"]
 POINTS = 400
 """Of the table of H."""
+BISECTIONS = 44
 MOST = 1e12
 """Requests; nothing is evicted that is asked for so seldom."""
 
@@ -44,7 +45,7 @@ class Held:
     """What a memory holds and hits in the long run."""
 
     hit: Floats
-    """(models,) P(a request finds its model), with sessions."""
+    """(models,) P(a request finds its model, or a load of it on its way), with sessions."""
     resident: Floats
     """(models,) part of the time in memory."""
     requests: float
@@ -81,9 +82,11 @@ class Sessions:
 
 
 def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat: float = 0.0,
-         reach: float = 1.0) -> Held:
+         reach: float = 1.0, outside: Floats | float = 0.0) -> Held:
     """What a memory of `room` bytes does for models of these shares of the requests and sizes in bytes.
 
+    `outside`: requests for a model that come after a miss before its load begins and takes room. They make its cycle
+    longer: P(there) = (1 - q) / (1 + outside q), q being P(absent) without them (as with a TTL and coalesced loads).
     Models that are never asked for are never there. LFU: exactly those that it would hold for ever.
     """
     asked = shares > 0
@@ -95,11 +98,15 @@ def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat:
         resident = _most_asked(shares, sizes, room)
         return Held(resident, resident, requests)
     of = _used_once if rule == "lru" else _since_loaded
-    clusters = _at_capacity(shares, sizes, room, of)
+
+    def there(mean: Floats) -> Floats:
+        found = of(mean)
+        return found / (1 + outside * (1 - found))
+
+    clusters = _at_capacity(shares, sizes, room, there)
     requests = sessions.requests_with(clusters)
-    resident = of(shares * clusters)
     heads = float(sessions.heads(np.array(requests)))
-    return Held(np.where(asked, 1 - heads * (1 - resident), 0.0), resident, requests)
+    return Held(np.where(asked, 1 - heads * (1 - of(shares * clusters)), 0.0), there(shares * clusters), requests)
 
 
 def _used_once(mean: Floats) -> Floats:
@@ -113,7 +120,7 @@ def _since_loaded(mean: Floats) -> Floats:
 def _at_capacity(shares: Floats, sizes: Floats, room: float, of: Callable[[Floats], Floats]) -> float:
     """t: expected bytes held equal the room; by bisection on its logarithm."""
     low, high = 1e-9, MOST
-    for _ in range(60):
+    for _ in range(BISECTIONS):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if float(sizes @ of(shares * middle)) < room else (low, middle)
     return low

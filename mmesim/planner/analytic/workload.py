@@ -78,6 +78,8 @@ class Demand:
     """Largest coefficient of variation of that work within one model."""
     dispersion: float
     """Variance over mean of the number of requests in a long time; 1: Poisson, 0: known exactly."""
+    gap_cv2: float
+    """Squared coefficient of variation of the gaps, in a time in which the rate stands still; 1: Poisson."""
     source: Literal["generated", "trace", "clients"]
     is_steady: bool
     """Every request's model is drawn from the same shares, or an earlier one's: nobody can know a fresh one before."""
@@ -131,7 +133,8 @@ def _of_arrivals(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadMo
         repeat=spec.session_repeat, reach=spec.session_reach, load_over_time=(edges, rps * part),
         moments=_moments(scenario, spec, models, part), warmup_s=scenario.warmup,
         work=np.full(len(models), float(spec.items)), items=np.full(len(models), float(spec.items)),
-        work_cv=max(law.cv or 0.0 for law in laws), dispersion=_dispersion(spec), source="generated",
+        work_cv=max(law.cv or 0.0 for law in laws), dispersion=_dispersion(spec),
+        gap_cv2=spec.arrivals.cv**2 if spec.arrivals.use in ("gamma", "profile") else 1.0, source="generated",
         is_steady=there and not spec.surges and spec.only is None and spec.popularity.use != "drifting",
         ranks=_ranks(spec, models), least_part=_least_part(spec))
 
@@ -230,7 +233,7 @@ def _of_clients(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadMod
                   busiest_window_s=min(window_s, float(edges[-1] - edges[0])), repeat=spec.session_repeat,
                   reach=float(max(1, users)), load_over_time=series, moments=series, warmup_s=scenario.warmup,
                   work=items, items=items, work_cv=max(model.service_law.cv or 0.0 for model in models),
-                  dispersion=1.0, source="clients", is_steady=False, ranks="unknown", least_part=0.0)
+                  dispersion=1.0, gap_cv2=1.0, source="clients", is_steady=False, ranks="unknown", least_part=0.0)
 
 
 # ---- traces
@@ -252,7 +255,8 @@ def _of_trace(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadModel
         load_over_time=(edges, per_piece.sum(axis=0) / length), moments=(counted.fine_edges, counted.fine * thin /
                                                                           np.diff(counted.fine_edges)),
         warmup_s=scenario.warmup, work=counted.work / requests, items=counted.items / requests,
-        work_cv=counted.work_cv, dispersion=1 - thin, source="trace", is_steady=False, ranks="known", least_part=1.0)
+        work_cv=counted.work_cv, dispersion=1 - thin, gap_cv2=counted.gap_cv2 * thin + 1 - thin,
+        source="trace", is_steady=False, ranks="known", least_part=1.0)
 
 
 class _Counted:
@@ -283,11 +287,18 @@ class _Counted:
             squares += np.bincount(model, work**2, n)
             if sum(map(len, sequence)) < CORRELATED:
                 sequence.append(chunk.model)
+        self.gap_cv2 = _local_dispersion(self.fine)
         self.sequence = np.concatenate(sequence or [np.zeros(0, np.int32)])[:CORRELATED]
         requests = np.maximum(1, self.counts.sum(axis=1))
         mean = np.maximum(self.work / requests, 1e-300)
         recorded = np.sqrt(np.maximum(0.0, squares / requests / mean**2 - 1)).max(initial=0.0)
         self.work_cv = float(max(recorded, laws.max(initial=0.0)))
+
+
+def _local_dispersion(counts: Floats) -> float:
+    """Variance over mean of counts, by the differences of neighbours, so that slow changes of the rate do not count."""
+    mean = float(counts.mean())
+    return float((np.diff(counts) ** 2).mean()) / (2 * mean) if mean and len(counts) > 1 else 1.0
 
 
 def sessions_of(sequence: NDArray[np.int32]) -> tuple[float, float]:

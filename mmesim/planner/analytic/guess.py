@@ -3,8 +3,9 @@
 Memory: Che with sizes, policy and sessions (:mod:`mmesim.planner.analytic.cache`) over all instances' memory as one,
 less what cannot be filled; from empty instances on, so that first requests miss. Requests that come while their model
 loads wait too. GPU: batches share the device (processor sharing: S / (1 - rho)); a batch is what came while the one
-before ran. Host: M/M/c. The load is taken piece of time by piece of time, with what an overload leaves over (fluid).
-A fleet that scales itself is taken to have at each time what the load asks for, without delay.
+before ran; a burst is a geometric number K of requests at once, with 2K - 1 = cv^2 of the gaps: P(wait) = 1 - (1 - rho)
+/ K, mean then K S / (1 - rho). Host: M/M/c. The load is taken piece of time by piece of time, with what an overload
+leaves over (fluid). A fleet that scales itself is taken to have at each time what the load asks for, without delay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from mmesim.planner.analytic.cache import Rule, Sessions, held
 from mmesim.planner.analytic.certain import Need, certain_needs
-from mmesim.planner.analytic.demand import Demand
+from mmesim.planner.analytic.workload import Demand
 from mmesim.planner.analytic.latency import Mixture
 from mmesim.planner.analytic.models import GRID, Models, models_of
 from mmesim.planner.analytic.waiting import erlang_c, left_over_s, staffed
@@ -28,8 +29,10 @@ from mmesim.scenario.schema import Scenario
 Floats = NDArray[np.float64]
 LEVELS = 10
 """Of the load, each with as many requests."""
-ROUNDS = 6
+ROUNDS = 10
 """Of the fixed point of batch sizes and load."""
+LONGEST_WAIT_S, CLOSE, WAIT_STEPS = 1200.0, 0.02, 16
+"""For a load thread: at most, found to within this part, in so many steps."""
 FULL = 0.98
 """Largest load of a queue in its steady state; above, the fluid says what waits."""
 TARGET_LOAD = 0.6
@@ -114,6 +117,8 @@ class _Guess:
         poll, unload_s = self.server.unload_poll, 0.1
         self.unload_s = poll * (ceil(unload_s / poll) + 1) if poll else unload_s
         self.allowed = _allowed_cold(scenario, models)
+        self.excess = max(0.0, (asked.gap_cv2 - 1) / 2)
+        self.own_burst = self.excess * asked.work * (asked.repeat + (1 - asked.repeat) * asked.shares)
         self.levels = self._levels()
 
     # ---- memory
@@ -134,9 +139,23 @@ class _Guess:
     def cold(self, instances: float) -> _Cold:
         """Misses and loads, over the measured time."""
         models, asked = self.models, self.asked
-        shares, total = np.where(models.pinned, 0.0, asked.shares), float(asked.rates_rps.sum())
+        shares = np.where(models.pinned, 0.0, asked.shares)
         room = max(0.0, self.room(instances) - float(models.bytes[models.pinned].sum()))
-        found = held(shares, models.bytes, room, self.rule, asked.repeat, asked.reach)
+        low, high, waits = 0.0, LONGEST_WAIT_S, 0.0
+        for _ in range(WAIT_STEPS):  # the longer the wait, the more requests join one load: it limits itself
+            cold = self._cold_waiting(shares, room, instances, waits)
+            longer = self._queue_s(cold, instances)
+            low, high = (waits, high) if longer > waits else (low, waits)
+            if high - low < CLOSE * (1 + low):
+                break
+            waits = (low * high) ** 0.5 if low else CLOSE if high == LONGEST_WAIT_S else high / 4
+        return cold
+
+    def _cold_waiting(self, shares: Floats, room: float, instances: float, waits_s: float) -> _Cold:
+        """The same, if loads wait so long before they begin."""
+        models, asked, total = self.models, self.asked, float(self.asked.rates_rps.sum())
+        outside = asked.rates_rps * waits_s
+        found = held(shares, models.bytes, room, self.rule, asked.repeat, asked.reach, outside)
         full_s = found.requests / total if total else inf
         begin_s, end_s = asked.warmup_s, asked.warmup_s + asked.measured_s
         first = self._first_misses(shares, total, min(begin_s, full_s), min(end_s, full_s))
@@ -144,9 +163,7 @@ class _Guess:
         miss = np.minimum(1.0, first + later)
         fetched = np.minimum(1.0, first / np.maximum(miss, 1e-12) + (not self._keeps_files(instances)))
         alone_s = models.load_s + fetched * models.fetch_s + (1 - fetched) * self.unload_s
-        cold = self._joined(miss, alone_s, fetched)
-        waits = self._queue_s(cold, instances)
-        return cold if waits == 0 else self._joined(miss, alone_s + waits, fetched)
+        return self._joined(miss, alone_s + waits_s, fetched)
 
     def _first_misses(self, shares: Floats, total: float, begin_s: float, end_s: float) -> Floats:
         """(models,) misses of [begin, end) while nothing is evicted yet, over the requests of the measured time:
@@ -173,7 +190,7 @@ class _Guess:
         """Mean wait for a load thread; the network as a queue of one."""
         use = self._load_use(cold, instances)
         if use["loads"] >= 1 or use["network"] >= 1:
-            return LOST_S
+            return inf
         threads, loads = self.server.load_threads, float(cold.loads_rps.sum())
         if not loads:
             return 0.0
@@ -209,8 +226,8 @@ class _Guess:
         for _ in range(ROUNDS):
             batch_s, share = _interpolated(models.batch_s, batch), _interpolated(models.batch_share, batch)
             load = float((rates / batch * batch_s * share).sum()) / instances * slowed
-            came = rates * (batch_s / (1 - min(load, FULL)) + models.delay_s)
-            batch = np.clip(came, items, most)
+            came = rates * (batch_s / (1 - min(load, FULL)) + models.delay_s) + self.own_burst
+            batch = np.sqrt(batch * np.clip(came, items, most))  # halfway: the fixed point would swing
         return load, batch, batch_s * slowed
 
     def fleet(self, factor: Floats, instances: int) -> Floats:
@@ -266,15 +283,16 @@ class _Guess:
         """Warm requests at one level of the load."""
         models, shares = self.models, self.asked.shares
         load, batch, batch_s = self._served(factor, instances, slowed)
-        full = min(load, FULL)
+        burst = 1 + self.excess / instances  # the requests of a burst go to all of them
+        full, each = min(load, FULL), 1 / np.maximum(1.0, batch)  # of a burst, what is not in the same batch
         host_load = min(self._host_load(factor) / instances, FULL)
         cpus = models.kind.vcpus
         host_waits = erlang_c(cpus, host_load * cpus)
         host_s = float(shares @ models.host_s)
-        host_wait_s = host_s / (cpus * (1 - host_load))
+        host_wait_s = host_s / (cpus * (1 - host_load)) * burst
         behind = np.minimum(1.0, self.asked.rates_rps * factor / batch * batch_s)  # a batch of its own model runs
-        gpu_waits = 1 - (1 - full) * (1 - behind / 2)
-        gpu_wait_s = batch_s / (1 - full)
+        gpu_waits = 1 - (1 - full) * (1 - behind / 2) / burst
+        gpu_wait_s = batch_s / (1 - full) * (1 + (burst - 1) * each)
         waits = 1 - (1 - gpu_waits) * (1 - host_waits)
         wait_s = (gpu_waits * gpu_wait_s + host_waits * host_wait_s) / np.maximum(waits, 1e-12)
         delay_s = models.delay_s * (models.max_batch > 1)
@@ -358,10 +376,6 @@ class _Guess:
     def _all_fits(self, instances: int) -> bool:
         room = self.room(float(instances))
         return room <= 0 or room >= float(self.models.bytes[self.asked.rates_rps > 0].sum())
-
-
-LOST_S = 3600.0
-"""A cold start when loads or downloads are overloaded."""
 
 
 def _allowed_cold(scenario: Scenario, models: Models) -> float:
