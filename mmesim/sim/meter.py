@@ -40,6 +40,7 @@ class Meter:
         self._period_ns = ns(scenario.endpoint.metrics.period)
         self._interval_ns = ns(scenario.output.interval)
         self._warmup_ns = hub.build.warmup_ns
+        self._is_measuring = False
 
     def start(self) -> None:
         """From now on."""
@@ -50,6 +51,9 @@ class Meter:
         counters = self._hub.plane.take()
         self._cloudwatch.add(counters, self.fleet.serving)
         self._sink.interval(counters, self.gauges())
+        if self._hub.env.now == self._warmup_ns and not self._is_measuring:
+            self._is_measuring = True  # once: what happens at this instant after the first reading is measured
+            self._hub.plane.reset_totals()
 
     def gauges(self) -> Gauges:
         """The levels now."""
@@ -75,6 +79,4 @@ class Meter:
         self.cut()
         if now_ns % self._period_ns == 0:
             self._cloudwatch.close(now_ns, self.gauges(), self.fleet.in_phase(Phase.SERVING, Phase.DRAINING))
-        if now_ns == self._warmup_ns:
-            self._hub.plane.reset_totals()
         self._await_boundary()
