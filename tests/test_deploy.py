@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
-from deploy_example import ALL_THAT_AWS_HAS, ONLY_LIVE, VALUES, deployed, read, scenario
+from deploy_example import ALL_THAT_AWS_HAS, HOUSE_RULES, ONLY_LIVE, VALUES, deployed, read, scenario
 
 from mmesim.core.policy import AutoscalingPolicy
 from mmesim.live.config import load_config
 from mmesim.live.ports import Archive
+from mmesim.planner.deploy import write_deployment
 from mmesim.planner.deploy.calendar import schedule
 from mmesim.planner.deploy.live_serve import pattern
 from mmesim.planner.deploy.parts import deployment, endpoint_name
@@ -250,3 +252,20 @@ def test_live_settings_have_the_plans_policies(tmp_path):
     for kind in ("routing", "placement", "prewarm", "admission", "autoscaling"):
         assert getattr(made, kind) == getattr(wanted, kind), kind
     assert config.endpoint.server == planned.endpoint.server
+
+
+def test_files_of_own_policies_come_along_from_wherever_they_are(tmp_path):
+    folder = tmp_path / "a" / "plan"
+    folder.mkdir(parents=True)
+    for place in (tmp_path / "a", folder / "deep"):
+        place.mkdir(exist_ok=True)
+        (place / "rules.py").write_text(HOUSE_RULES)
+    own = "{gpu: {use: pinning, around: '../rules.py:Numerical'}, disk: {use: 'deep.rules:Numerical'}}"
+    written = write_deployment(scenario(ALL_THAT_AWS_HAS, folder), tmp_path / "plain", name="x")
+    assert len(written) == 5
+    text = ALL_THAT_AWS_HAS.replace("  routing: least", f"  eviction: {own}\n  routing: least")
+    written = write_deployment(scenario(text, folder), tmp_path / "deploy", name="x")
+    assert {path.name for path in written if path.suffix == ".py"} == {"rules.py", "1_rules.py"}
+    shutil.rmtree(tmp_path / "a")
+    made = load_config(tmp_path / "deploy" / "live-serve.yaml").setup([]).policies()
+    assert (type(made.gpu_eviction.around).__name__, type(made.disk_eviction).__name__) == ("Numerical", "Numerical")

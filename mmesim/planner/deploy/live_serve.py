@@ -8,7 +8,7 @@ a live endpoint: LRU stands in for it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,12 @@ SIMULATED = ("like", "instance_type", "storage", "provisioning", "framework_vers
 
 def write_live_serve(scenario: Scenario, folder: Path, name: str) -> list[Path]:
     """Writes ``live-serve.yaml``, and beside it the files of policies of the user's own; returns what was written."""
-    settings = live_settings(scenario, name)
+    settings, own = live_settings(scenario, name), _OwnPolicies((scenario.base_dir, Path.cwd()), folder)
+    settings["endpoint"] = own.carried(settings["endpoint"])
     text = ABOUT + yaml.safe_dump(settings, sort_keys=False, width=120, default_flow_style=None)
     file = folder / "live-serve.yaml"
     file.write_text(text, encoding="utf-8")
-    return [file, *_own_policies(settings["endpoint"], scenario.base_dir, folder)]
+    return [file, *own.copies.values()]
 
 
 def live_settings(scenario: Scenario, name: str) -> dict[str, Any]:
@@ -98,25 +99,33 @@ def pattern(names: list[str]) -> str:
     return f"{first[:head]}*{first[len(first) - tail:]}"
 
 
-def _own_policies(settings: Any, base: Path, folder: Path) -> list[Path]:
-    """Copies the modules that ``module:Class`` names beside the scenario, so that the settings find them too."""
-    written = []
-    for file in sorted(set(_modules(settings))):
-        if (base / file).is_file():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            written.append(Path(shutil.copyfile(base / file, folder / file)))
-    return written
+class _OwnPolicies:
+    """Brings the files that ``module:Class`` stands for along, so that the settings find them wherever they go."""
 
+    def __init__(self, folders: Sequence[Path], target: Path) -> None:
+        self.folders = folders
+        """Where they may be, as :mod:`mmesim.policies.loading` looks for them."""
+        self.target = target
+        self.copies: dict[Path, Path] = {}
+        """File -> its copy."""
 
-def _modules(value: Any) -> Iterator[str]:
-    """Files that the policies in these settings may stand in."""
-    if isinstance(value, Mapping):
-        use = value.get("use")
-        if isinstance(use, str) and ":" in use:
-            module = use.rpartition(":")[0]
-            yield module if module.endswith(".py") else module.replace(".", "/") + ".py"
-        for item in value.values():
-            yield from _modules(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _modules(item)
+    def carried(self, value: Any) -> Any:
+        """The settings with the copies' names."""
+        if isinstance(value, Mapping):
+            return {name: self.carried(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.carried(item) for item in value]
+        return self._named(value) if isinstance(value, str) else value
+
+    def _named(self, text: str) -> str:
+        module, _, class_name = text.rpartition(":")
+        file = module if module.endswith(".py") else module.replace(".", "/") + ".py"
+        found = next((folder / file for folder in self.folders if module and (folder / file).is_file()), None)
+        return text if found is None else f"{self._copy(found.resolve()).name}:{class_name}"
+
+    def _copy(self, file: Path) -> Path:
+        if file not in self.copies:
+            taken = {copy.name for copy in self.copies.values()}
+            name = f"{len(taken)}_{file.name}" if file.name in taken else file.name
+            self.copies[file] = Path(shutil.copyfile(file, self.target / name))
+        return self.copies[file]
