@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Rule = Literal["lru", "fifo", "random", "lfu"]
-POINTS = 400
-"""Of the table of H."""
+FEW, POINTS = 64, 300
+"""Of the table of H: so many requests one by one (H is the sum of h before each), then so many points."""
 BISECTIONS = 44
 MOST = 1e12
 """Requests; nothing is evicted that is asked for so seldom."""
@@ -57,10 +57,10 @@ class Sessions:
 
     def __init__(self, repeat: float, reach: float) -> None:
         self._repeat, self._reach = repeat, max(1.0, reach)
-        self._requests = np.concatenate(([0.0], np.geomspace(1e-2, 1e6 * self._reach, POINTS)))
+        self._requests = np.concatenate((np.arange(FEW), np.geomspace(FEW, 1e6 * self._reach, POINTS)))
         heads = self.heads(self._requests)
-        steps = np.diff(self._requests) * (heads[1:] + heads[:-1]) / 2
-        self._clusters = np.concatenate(([0.0], np.cumsum(steps)))
+        means = np.where(self._requests[1:] <= FEW, heads[:-1], (heads[1:] + heads[:-1]) / 2)
+        self._clusters = np.concatenate(([0.0], np.cumsum(np.diff(self._requests) * means)))
 
     def heads(self, requests: Floats) -> Floats:
         """h(T): part of the requests of whose cluster nothing lies in the T requests before."""
@@ -76,9 +76,9 @@ class Sessions:
             return float(self._requests[-1] + (clusters - self._clusters[-1]) / max(1e-9, 1 - self._repeat))
         return float(np.interp(clusters, self._clusters, self._requests))
 
-    def clusters_in(self, requests: float) -> float:
+    def clusters_in(self, requests: Floats) -> Floats:
         """H(T)."""
-        return float(np.interp(requests, self._requests, self._clusters))
+        return np.interp(requests, self._requests, self._clusters)
 
 
 def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat: float = 0.0,

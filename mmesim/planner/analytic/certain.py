@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from mmesim.core.policy import ClairvoyantEviction, every
 from mmesim.planner.analytic.cache import best_mass
-from mmesim.planner.analytic.workload import Demand
 from mmesim.planner.analytic.models import Models, models_of
+from mmesim.planner.analytic.workload import Demand
 from mmesim.scenario.schema import Scenario
 from mmesim.units import format_bytes, format_duration
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from mmesim.planner.analytic.cache import Rule, Sessions, held
 from mmesim.planner.analytic.certain import Need, certain_needs
-from mmesim.planner.analytic.workload import Demand
 from mmesim.planner.analytic.latency import Mixture
 from mmesim.planner.analytic.models import GRID, Models, models_of
 from mmesim.planner.analytic.waiting import erlang_c, left_over_s, staffed
+from mmesim.planner.analytic.workload import Demand
 from mmesim.scenario.objective import Objective
 from mmesim.scenario.schema import Scenario
 
@@ -170,7 +170,8 @@ class _Guess:
         the integral of the miss probability is the fall of exp(-p H)."""
         if total <= 0 or end_s <= begin_s:
             return np.zeros_like(shares)
-        absent = [np.exp(-shares * self.sessions.clusters_in(total * at_s)) for at_s in (begin_s, end_s)]
+        seen = self.sessions.clusters_in(total * np.array([begin_s, end_s]))
+        absent = [np.exp(-shares * clusters) for clusters in seen]
         return (absent[0] - absent[1]) / np.maximum(shares * total * self.asked.measured_s, 1e-12)
 
     def _keeps_files(self, instances: float) -> bool:

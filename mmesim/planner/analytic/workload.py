@@ -3,10 +3,9 @@
 Expected values (:mod:`mmesim.workload.stats`) for generated requests, counts for a trace. Closed-loop clients have no
 rate: what stands here is the most that they can ask for, users over wait plus the time of a request that never waits.
 
-Sessions are the DAR process of :mod:`mmesim.workload.popularity`. A trace's `repeat` and `reach` are those whose
-autocorrelation is nearest to its own: with geometric lags of mean g = 1/b the Yule-Walker equations give
-rho_k = rho_1 z^(k-1), z = 1 - b (1 - repeat), rho_1 = repeat b / (1 - repeat b (1-b) / (1 - (1-b) z)); rho_k of a trace
-is (P(same model k later) - P(same by chance)) / (1 - P(same by chance)).
+Sessions are the DAR process of :mod:`mmesim.workload.popularity`. A trace's `repeat` and `reach` are those with which
+its requests come back to their model as they do: P(no request for the model of this one among the T before it),
+counted, is nearest to h(T) sum_i p_i exp(-p_i H(T)) of :mod:`mmesim.planner.analytic.cache`, over T = 1, 2, 4 ….
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmesim.planner.analytic.cache import Sessions
 from mmesim.scenario.references import resolve
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
 from mmesim.units import NS_PER_S, ns
+from mmesim.workload.analysis.locality import FIRST, previous
 from mmesim.workload.build import arrival_rate, matching, surge_rate, wanted
 from mmesim.workload.combine import cut
 from mmesim.workload.popularity import base_shares, epochs
@@ -45,9 +46,10 @@ PATHS = 20
 """So many runs' length of an MMPP stand for all."""
 CORRELATED = 200_000
 """Requests of a trace whose models are compared."""
-LAGS = np.unique(np.geomspace(1, 128, 30).astype(int))
-REPEATS = np.arange(0.0, 0.98, 0.01)
-REACHES = np.array([1.0, 1.5, 2, 3, 4, 5, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128])
+REPEATS = np.arange(0.0, 0.97, 0.02)
+REACHES = 2.0 ** np.arange(0, 9, 0.5)
+CLOSE_TOGETHER = 1 << 14
+"""Longest way back to the last request for the same model that is looked at."""
 MAX_STATES = 200
 """Of an MMPP; above, its bursts count by their rates alone."""
 
@@ -302,18 +304,22 @@ def _local_dispersion(counts: Floats) -> float:
 
 
 def sessions_of(sequence: NDArray[np.int32]) -> tuple[float, float]:
-    """(repeat, reach) whose autocorrelation is nearest to that of a sequence of models, in least squares."""
-    if len(sequence) <= 2 * LAGS[-1]:
+    """(repeat, reach) with which requests come back as they do in a sequence of models."""
+    if len(sequence) < 2:
         return 0.0, 1.0
-    shares = np.bincount(sequence) / len(sequence)
-    chance = float(shares @ shares)
-    if chance >= 1:
-        return 0.0, 1.0
-    same = np.array([(sequence[lag:] == sequence[:-lag]).mean() for lag in LAGS])
-    found = (same - chance) / (1 - chance)
-    repeat, b = REPEATS[:, None, None], 1 / REACHES[None, :, None]
-    z = 1 - b * (1 - repeat)
-    first = repeat * b / (1 - repeat * b * (1 - b) / (1 - (1 - b) * z))
-    error = ((first * z ** (LAGS - 1) - found) ** 2).sum(axis=2)
-    best = np.unravel_index(int(np.argmin(error)), error.shape)
-    return float(REPEATS[best[0]]), float(REACHES[best[1]])
+    counts = np.bincount(sequence)
+    shares = counts[counts > 0] / len(sequence)
+    ways = 2.0 ** np.arange(int(np.log2(min(CLOSE_TOGETHER, len(sequence)))))
+    before = previous(sequence)
+    back = np.where(before == FIRST, np.inf, np.arange(len(sequence)) - before)
+    found = np.array([(back > way).mean() for way in ways])
+    clusters = np.concatenate(([0.0], np.geomspace(0.1, ways[-1], 200)))
+    absent = np.array([shares @ np.exp(-shares * number) for number in clusters])
+
+    def error(repeat: float, reach: float) -> float:
+        sessions = Sessions(repeat, reach)
+        away = sessions.heads(ways) * np.interp(sessions.clusters_in(ways), clusters, absent)
+        return float(((away - found) ** 2).sum())
+
+    best = min((error(repeat, reach), repeat, reach) for repeat in REPEATS for reach in REACHES)
+    return float(best[1]), float(best[2]) if best[1] else 1.0
