@@ -78,11 +78,11 @@ def tiny(folder: Path, more: str = "") -> str:
     return str(folder / "tiny.yaml")
 
 
-def cell(met: bool | None = None, **numbers: float) -> Cell:
+def cell(**numbers: float) -> Cell:
     """A cell with these numbers; ``p99=``, ``cost=`` and dotted keys with ``__``."""
     names = {"p99": P99, "cost": COST}
     given = {names.get(name, name.replace("__", ".")): value for name, value in numbers.items()}
-    return Cell({metric.key: given.get(metric.key) for metric in METRICS}, met, 1, 0.0, 0, EMPTY, {}, {})
+    return Cell({metric.key: given.get(metric.key) for metric in METRICS}, 1, 0, 0.0, 0, EMPTY, {}, {})
 
 
 def cells_of(values: Iterable[float], costs: Sequence[float] = ()) -> list[Cell]:

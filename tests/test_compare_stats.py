@@ -209,9 +209,9 @@ def test_one_seed_claims_nothing() -> None:
 
 def test_ranking_by_the_objective() -> None:
     wanted = Objective(p99_ms=100)
-    cells = {"dear": [cell(True, p99=50, cost=4)] * 3, "cheap": [cell(True, p99=90, cost=2)] * 3,
-             "missed": [cell(True, p99=90, cost=1), cell(False, p99=120, cost=1), cell(True, p99=90, cost=1)],
-             "worst": [cell(False, p99=300, cost=1)] * 3}
+    cells = {"dear": [cell(p99=50, cost=4)] * 3, "cheap": [cell(p99=90, cost=2)] * 3,
+             "missed": [cell(p99=90, cost=1), cell(p99=120, cost=1), cell(p99=90, cost=1)],
+             "worst": [cell(p99=300, cost=1)] * 3}
     ranking = rank(cells, wanted)
     assert ranking.order == ("cheap", "dear", "missed", "worst") and ranking.key == "cost.per_hour"
     assert ranking.key_of("missed", "worst") == ranking.key_of("dear", "missed") == P99
@@ -231,9 +231,9 @@ def test_what_is_the_same_is_named_once() -> None:
 
 def test_variants_at_one_price_are_compared_by_the_target() -> None:
     wanted = Objective(p99_ms=100)
-    cells = {"lru": [cell(True, p99=90 + k, cost=2) for k in range(3)],
-             "gdsf": [cell(True, p99=50 + k, cost=2) for k in range(3)],
-             "big": [cell(True, p99=40 + k, cost=4) for k in range(3)]}
+    cells = {"lru": [cell(p99=90 + k, cost=2) for k in range(3)],
+             "gdsf": [cell(p99=50 + k, cost=2) for k in range(3)],
+             "big": [cell(p99=40 + k, cost=4) for k in range(3)]}
     ranking = rank(cells, wanted)
     said = sentences(claims(cells, ranking, "lru", 0.95))
     assert ranking.order == ("gdsf", "lru", "big") and ranking.key_of("gdsf", "lru") == P99
