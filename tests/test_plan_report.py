@@ -299,4 +299,4 @@ def test_the_terminal_says_what_and_why() -> None:
         assert said in text
     blocked = re.sub(r"\s+", " ", printed(infeasible()))
     assert "Nothing in the space meets the objective" in blocked and "blocked by loads" in blocked
-    assert "as written: not possible" in re.sub(r"\s+", " ", printed(mixed()))
+    assert "as written: falls short" in re.sub(r"\s+", " ", printed(mixed()))

@@ -151,9 +151,17 @@ def _name(figure: Figure, axes: Any, plan: Plan, drawn: Sequence[Point], line: S
         axes.plot(point.x.mean, point.y.mean, "o", ms=14 if role in ("chosen", "nearest") else 11, mfc="none",
                   mec=colour("ink"), mew=1.6 if role in ("chosen", "nearest") else 0.8, zorder=4)
     figure.draw_without_rendering()
-    taken = [_box(axes, point) for point in drawn] + [each.get_window_extent().padded(1) for each in line]
+    taken = [_box(axes, point) for point in drawn] + [_extent(each).padded(1) for each in line]
     for point, role in named:
         taken.append(_label(axes, point, f"{role}: {shorten(point.option.name, 44)}", role, taken))
+
+
+def _extent(drawn: Any) -> Bbox:
+    """What a line or a text covers, in pixels; of an annotation without its arrow."""
+    from matplotlib.text import Text
+
+    box: Bbox = drawn.get_window_extent()  # which also brings an annotation to its place
+    return Text.get_window_extent(drawn) if isinstance(drawn, Text) else box
 
 
 def _box(axes: Any, point: Point) -> Bbox:
@@ -172,7 +180,7 @@ def _label(axes: Any, point: Point, text: str, role: str, taken: Sequence[Bbox])
             text, (point.x.mean, point.y.mean), (dx, dy), textcoords="offset points", ha=side, fontsize=8.5,
             color=colour("ink"), weight="bold" if role in ("chosen", "nearest") else "normal", zorder=5,
             arrowprops={"arrowstyle": "-", "color": colour("muted"), "lw": 0.7} if abs(dy) > 15 else None)
-        box = label.get_window_extent().padded(3)
+        box = _extent(label).padded(3)
         worth = _covered(box, taken) + 4 * _outside(box, axes.bbox)
         if best is None or worth < best[0]:
             if best is not None:

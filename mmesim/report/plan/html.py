@@ -38,7 +38,8 @@ def sheets(plan: Plan) -> Iterator[Sheet]:
     """The figures there is something to draw for, in the page's order."""
     labels = tables.labels(plan)
     if plan.limits:
-        which = "The cheaper neighbour that just fails" if plan.chosen else "The nearest"
+        which = ("A fleet that just fails (the next smaller one, else the plan with more traffic than it takes)"
+                 if plan.chosen else "The nearest")
         yield Sheet("limits", "With more of one resource", f"{which}, as it is (hollow) and with more of one resource. "
                     "What brings it left of the limit binds.", labels["limits"], partial(reasons.limits, plan),
                     wide=False)

@@ -246,8 +246,12 @@ def effort(plan: Plan) -> list[str]:
     if all_of_them and requests is not None:
         lines.append(f"Trying every option with every seed would have taken {count(all_of_them)} requests: "
                      f"{percent(requests / all_of_them)} of that was simulated.")
+    if requests is not None and plan.effort.get("requests_with_reasons", 0) > requests:
+        lines.append(f"The reasons (limits, headroom, sensitivity, other endpoints) took "
+                     f"{count(plan.effort['requests_with_reasons'] - requests)} requests more.")
     if plan.timing.get("wall_s"):
-        cores = f" on {plural(plan.timing['processes'], 'core')}" if plan.timing.get("processes") else ""
+        processes = plan.timing.get("processes") or 0
+        cores = f" on {plural(processes, 'core')}" if processes > 0 else ""
         lines.append(f"It took {format_duration(plan.timing['wall_s'])}{cores}.")
     return lines
 

@@ -130,7 +130,7 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     """(label, text), most important first."""
     yield "objective", objective(plan)
     for role, option in _shown(plan):
-        if option is not plan.chosen:
+        if role != "chosen":
             yield role, option.why
     if plan.limits:
         yield ("limited by" if plan.chosen else "blocked by"), binding(plan)

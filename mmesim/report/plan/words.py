@@ -117,8 +117,13 @@ def commitment_words(each: Commitment) -> str:
 def alternative_cost(each: Alternative) -> str:
     """``$3,130 per month``, or why there is no such number."""
     if not each.possible:
-        return "not possible"
+        return "not possible" if verdict(each) == "no" else verdict(each)
     return "price unknown" if each.cost_per_month is None else f"{dollars(each.cost_per_month)} per month"
+
+
+def verdict(each: Alternative) -> str:
+    """Whether it is possible; what can be simulated is, and may fall short of the objective."""
+    return "yes" if each.possible else "falls short" if each.is_simulated else "no"
 
 
 # ---- options
