@@ -24,6 +24,7 @@ from mmesim.policies.autoscaling.target_tracking import TargetTracking
 from mmesim.policies.eviction.lru import Lru
 from mmesim.scenario.build import build
 from mmesim.scenario.endpoint import Instances
+from mmesim.scenario.load import load_scenario
 from mmesim.scenario.references import resolve
 
 BOUNDS = Instances(initial=3, min=2, max=9)
@@ -269,3 +270,10 @@ def test_files_of_own_policies_come_along_from_wherever_they_are(tmp_path):
     shutil.rmtree(tmp_path / "a")
     made = load_config(tmp_path / "deploy" / "live-serve.yaml").setup([]).policies()
     assert (type(made.gpu_eviction.around).__name__, type(made.disk_eviction).__name__) == ("Numerical", "Numerical")
+
+
+@pytest.mark.parametrize("twin", ["modelmesh", "ollama-like", "sagemaker-mme"])
+def test_twins_can_be_deployed(tmp_path, twin):
+    write_deployment(load_scenario("quickstart", [f"endpoint.like={twin}"]), tmp_path, name=twin)
+    config = load_config(tmp_path / "live-serve.yaml")
+    assert config.endpoint.server == load_scenario("quickstart", [f"endpoint.like={twin}"]).endpoint.server
