@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from mmesim.results.plan import Alternative
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
 
-KIND = "inference components"
+KIND: Final = "inference components"
 LEAST_CORES = 0.25
 """NumberOfCpuCoresRequired at least."""
 

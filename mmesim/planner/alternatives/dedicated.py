@@ -7,7 +7,7 @@ cheapest. One copy per instance, so types with several GPUs are left aside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mmesim.results.fleet import HOURS_PER_MONTH
 from mmesim.results.plan import Alternative
 from mmesim.scenario.schema import Scenario
 
-KIND = "dedicated endpoints"
+KIND: Final = "dedicated endpoints"
 
 
 def dedicated(scenario: Scenario, asked_rps: Floats, busiest_rps: Floats, *, utilisation: float = UTILISATION,

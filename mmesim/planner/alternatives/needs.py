@@ -52,7 +52,8 @@ class GroupNeed:
 
     def instances(self, rps: Floats, vcpus: float, utilisation: float, least: int) -> NDArray[np.int64]:
         """How many instances (or shares) each of its models needs at these rates, (count,)."""
-        return np.maximum(least, np.ceil(rps * self.busy_s(vcpus) / utilisation - _ROUNDING)).astype(np.int64)
+        needed = np.ceil(rps * self.busy_s(vcpus) / utilisation - _ROUNDING)
+        return np.asarray(np.maximum(least, needed), np.int64)
 
     def fits(self, scenario: Scenario, kind: InstanceType) -> bool:
         """Whether one copy has room on an instance, or on one of its GPUs and that GPU's share of the rest."""
@@ -100,8 +101,9 @@ def _holding(scenario: Scenario, on_gpu: bool, gpu_bytes: int, host_bytes: int) 
     """Instances whose memories hold every model once; each has every framework too."""
     groups = resolve(scenario).groups
     frameworks = {group.profile.framework: group.profile.framework_base_bytes or 0 for group in groups}
-    host = ceil(sum(group.settings.count * group.value("host_bytes") for group in groups) / max(1, host_bytes))
+    host: int = ceil(sum(group.settings.count * group.value("host_bytes") for group in groups) / max(1, host_bytes))
     if not on_gpu:
         return host
     device = sum(group.settings.count * group.value("gpu_bytes") for group in groups)
-    return max(host, ceil(device / max(1, gpu_bytes - sum(frameworks.values()))))
+    on_device: int = ceil(device / max(1, gpu_bytes - sum(frameworks.values())))
+    return max(host, on_device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 from mmesim.planner.alternatives.needs import Floats, GroupNeed, needs_of
 from mmesim.results.fleet import HOURS_PER_MONTH
@@ -18,7 +18,7 @@ from mmesim.scenario.references import resolve
 from mmesim.scenario.schema import Scenario
 from mmesim.units import GIB, format_bytes, format_duration
 
-KIND = "serverless"
+KIND: Final = "serverless"
 MOST_MEMORY_GB = 6
 DISK_BYTES = 5 * GIB
 ANSWER_S = 60.0
