@@ -72,14 +72,21 @@ def _module_name(path: Path) -> str:
     return f"{PREFIX}{path.stem}_{digest}"
 
 
-def _load_module(name: str, base_dir: Path) -> ModuleType:
-    is_path = name.endswith(".py")
-    file = name if is_path else name.replace(".", "/") + ".py"
-    path = base_dir / file
+def file_of(name: str, base_dir: Path) -> Path | None:
+    """The file that the module in ``module:Class`` stands for; None where it is an installed one, or nothing."""
+    file = _file_name(name)
     here = () if "/" in file else (Path.cwd(),)  # packaged scenarios run with policies from where the user stands
-    for folder in (base_dir, *here):
-        if (folder / file).is_file():
-            return load_file(folder / file)
+    return next((folder / file for folder in (base_dir, *here) if (folder / file).is_file()), None)
+
+
+def _file_name(name: str) -> str:
+    return name if name.endswith(".py") else name.replace(".", "/") + ".py"
+
+
+def _load_module(name: str, base_dir: Path) -> ModuleType:
+    if (found := file_of(name, base_dir)) is not None:
+        return load_file(found)
+    is_path, path = name.endswith(".py"), base_dir / _file_name(name)
     hint = f"put it in {path.name} beside the scenario or in the current folder, or install the module"
     if is_path or not all(part.isidentifier() for part in name.split(".")):
         raise PolicyError(f"there is no file {path}", hint)

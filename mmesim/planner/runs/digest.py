@@ -31,12 +31,12 @@ def digest_of(scenario: Scenario) -> str:
     settings = {name: value for name, value in scenario.resolved().items() if name not in UNTOUCHING}
     settings["output"] = {"interval": settings["output"]["interval"]}
     named = {*_files(settings, scenario.base_dir), *_policies(scenario)}
-    files = {str(path): _content(path) for path in sorted(named)}
-    whole = json.dumps([settings, files, _program()], sort_keys=True)
+    files = {str(path): content_digest(path) for path in sorted(named)}
+    whole = json.dumps([settings, files, program()], sort_keys=True)
     return sha256(whole.encode()).hexdigest()
 
 
-def _content(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """Digest of a file as it is now."""
     status = path.stat()
     return _content_at(path, status.st_mtime_ns, status.st_size)
@@ -54,7 +54,7 @@ def _content_at(path: Path, mtime_ns: int, size: int) -> str:
 def _files(value: Any, folder: Path) -> Iterator[Path]:
     """Every file that the settings name: traces, counts, profiles."""
     if isinstance(value, str):
-        if _is_file(folder / value):
+        if is_file(folder / value):
             yield folder / value
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -71,7 +71,8 @@ def _policies(scenario: Scenario) -> Iterator[Path]:
             yield Path(inspect.getfile(type(policy)))
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """True when a setting's text names a file that is there."""
     try:
         return path.is_file()
     except OSError:  # no name of a file at all, e.g. too long
@@ -79,7 +80,7 @@ def _is_file(path: Path) -> bool:
 
 
 @cache
-def _program() -> str:
+def program() -> str:
     """Version and sources of what makes a run, and what is shipped with it."""
     root = Path(mmesim.__file__).parent
     files = [path for package in RUNNING for path in sorted((root / package).rglob("*.py"))]

@@ -3,7 +3,7 @@ worker, wherever it is, and stored here as soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -16,6 +16,7 @@ from mmesim.planner.bounds import bound_of
 from mmesim.planner.runs.cells import Cell, cell_of, load_numbers, save_numbers
 from mmesim.planner.runs.contender import Contender
 from mmesim.planner.runs.scaled import with_resources
+from mmesim.planner.runs.shipping import Parcel, packed, unpacked
 from mmesim.scenario.build import build
 from mmesim.scenario.schema import Scenario
 from mmesim.sim.blame import policies_to_blame
@@ -80,11 +81,27 @@ def carry_out(orders: Iterable[Order], workers: Workers, what: str, steps: Steps
     missing = [order for order in wanted if order.load() is None]
     if missing:
         with steps(what, len(missing)) as done:
-            for n, (number, cell) in enumerate(finished(carry_out_one, missing, workers), 1):
+            for n, (number, cell) in enumerate(_made(missing, workers), 1):
                 missing[number].store(cell)
                 if done:
                     done(n)
     return len(wanted) - len(missing)
+
+
+def _made(orders: Sequence[Order], workers: Workers) -> Iterator[tuple[int, Any]]:
+    """(number of the order, its cell) as they are made."""
+    if workers.cluster is None:
+        return finished(carry_out_one, orders, workers)
+    parcels, content = packed([order.scenario for order in orders])
+    sent = [(replace(order, scenario=parcel.scenario), parcel) for order, parcel in zip(orders, parcels, strict=True)]
+    return finished(carry_out_sent, sent, workers, shared=content)
+
+
+def carry_out_sent(sent: tuple[Order, Parcel], content: bytes) -> Any:
+    """Make one cell on a machine that has none of the sender's files."""
+    order, parcel = sent
+    with unpacked(parcel, content) as scenario:
+        return carry_out_one(replace(order, scenario=scenario))
 
 
 def carry_out_one(order: Order) -> Any:
