@@ -37,6 +37,10 @@ INVOCATIONS, CACHE_HIT = "Invocations", "ModelCacheHit"
 FAULTS = ("Invocation4XXErrors", "Invocation5XXErrors")
 LOADING, UNLOADING = "ModelLoadingTime", "ModelUnloadingTime"
 METRICS = (*LATENCIES, *LEVELS, INVOCATIONS, CACHE_HIT, *FAULTS, LOADING, UNLOADING)
+OTHERS = ("InvocationsPerInstance", "InvocationsPerCopy", "InvocationModelErrors", "ModelDownloadingTime",
+          "ModelSetupTime", "ConcurrentRequestsPerModel", "CPUUtilizationNormalized", "GPUUtilizationNormalized",
+          "MemoryUtilizationNormalized", "GPUMemoryUtilizationNormalized")
+"""Names that are not compared; some hold another one of `METRICS` in them and must not be taken for it."""
 AVERAGE, SUM, COUNT = "Average", "Sum", "SampleCount"
 STATISTICS = {"average": AVERAGE, "avg": AVERAGE, "mean": AVERAGE, "sum": SUM, "samplecount": COUNT, "n": COUNT,
               "maximum": "Maximum", "max": "Maximum", "minimum": "Minimum", "min": "Minimum"}
@@ -170,7 +174,7 @@ def _errors(export: Export) -> Iterator[tuple[str, Track]]:
 def metric_in(name: str) -> str:
     """The metric that a label or id names; '' when it is none. The longest name counts."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return max((metric for metric in METRICS if metric.lower() in plain), key=len, default="")
+    return max((metric for metric in (*METRICS, *OTHERS) if metric.lower() in plain), key=len, default="")
 
 
 def _meant(each: _Found, queries: Mapping[str, _Meant]) -> _Meant | None:

@@ -42,8 +42,11 @@ def read_run(folder: Path) -> Past:
     tiers, parts = measured(run.summary, Part.CACHE), measured(run.summary, Part.TIME) and measured(
         run.summary, Part.TIME_WITHIN)
     answers, model, items = read_requests(folder / REQUESTS_FILE, tiers=tiers, parts=parts)
+    lost = run.summary["requests"]["in_flight_at_end"]
+    notes = (f"{lost:,} requests had no answer yet when the record ended, and are not in it",) if lost else ()
     more = {"items": items.astype(str).astype(object)} if (items != 1).any() else {}
-    return Past(kind, str(folder), Requests(answers.t_ns, model, more), Evidence(answers, tracks), end_ns)
+    return Past(kind, str(folder), Requests(answers.t_ns, model, more), Evidence(answers, tracks), end_ns,
+                notes=notes)
 
 
 def tracks_of(metrics: DataFrame) -> dict[str, Track]:
