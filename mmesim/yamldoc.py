@@ -16,7 +16,9 @@ import math
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,6 +88,13 @@ def load_document(path: Path) -> Document:
 
 def parse_document(text: str, file: str) -> Document:
     """The YAML mapping in `text`; `file` is its name in messages. Raises InputError."""
+    document = _parsed_document(text, file)
+    return replace(document, data=deepcopy(document.data), places=dict(document.places))
+
+
+@lru_cache(maxsize=32)
+def _parsed_document(text: str, file: str) -> Document:
+    """Thousands of variants of a scenario read the same few files."""
     document = Document(*_Builder(text, file).built())
     if document.data is None:
         raise InputError(Problem("the file is empty", file=file, hint=_WRITE_SETTINGS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from mmesim.catalog import overrides
@@ -53,9 +54,18 @@ def load_catalog(user: Mapping[str, Mapping[str, object]] | None = None) -> Cata
 
     Raises InputError with every wrong field; a problem's path is ``instance_types.<type>.<field>``.
     """
+    return _changed(user) if user else _packaged()
+
+
+@cache
+def _packaged() -> Catalog:
+    return Catalog(packaged_rows())
+
+
+def _changed(user: Mapping[str, Mapping[str, object]]) -> Catalog:
     rows = packaged_rows()
     problems = []
-    for name, given in (user or {}).items():
+    for name, given in user.items():
         problems += overrides.apply(rows.setdefault(name, overrides.new_row()), name, given)
     if problems:
         raise InputError(problems)

@@ -21,9 +21,10 @@ def profile_names() -> list[str]:
 
 def profile_path(name: str) -> Path:
     """The file of the shipped profile `name`. Raises InputError with the nearest names."""
-    if name not in profile_names():
+    path = packaged_dir("profiles") / f"{name}.yaml"
+    if "/" in name or not path.is_file():
         raise InputError(Problem(f"unknown profile {name!r}", hint=alternatives(name, profile_names())))
-    return packaged_dir("profiles") / f"{name}.yaml"
+    return path
 
 
 def load_profile(name_or_path: str | Path, extra: Mapping[str, Path] | None = None) -> ModelProfile:

@@ -16,7 +16,7 @@ from typing import Any
 import mmesim
 from mmesim.core.policy import every
 from mmesim.packaged import packaged_dir
-from mmesim.scenario.references import resolve
+from mmesim.scenario.references import resolve_policies
 from mmesim.scenario.schema import Scenario
 
 UNTOUCHING = ("name", "description", "objective", "checks", "seed", "plan")
@@ -66,7 +66,7 @@ def _files(value: Any, folder: Path) -> Iterator[Path]:
 
 def _policies(scenario: Scenario) -> Iterator[Path]:
     """The files of the user's own policies, those inside of others too."""
-    for _, policy in every(resolve(scenario).policies):
+    for _, policy in every(resolve_policies(scenario.endpoint, scenario.base_dir)):
         if not type(policy).__module__.startswith("mmesim."):
             yield Path(inspect.getfile(type(policy)))
 
