@@ -15,8 +15,8 @@ from mmesim.cli.app import app
 
 EXAMPLE = ROOT / "docs" / "examples" / "github-actions.yaml"
 SHORT = ("--set", "duration=6m", "--set", "warmup=1m", "--no-report")
-SMALL = {"run": ("--seeds", "3", "--processes", "1"), "plan": ("--instances", "2..2", "--instance-types", "ml.g4dn.2xlarge",
-                                           "--seeds", "3", "--no-reasons")}
+SMALL = {"run": ("--seeds", "3", "--processes", "1"),
+         "plan": ("--instances", "2..2", "--instance-types", "ml.g4dn.2xlarge", "--seeds", "3", "--no-reasons")}
 """What makes a command of the example small; given again, an option counts the last time."""
 
 
