@@ -1,4 +1,4 @@
-"""Random small scenarios on which arithmetic is judged by simulation: types, sizes, rates, bursts, sessions, policies."""
+"""Random small scenarios on which arithmetic is judged by simulation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def settings(seed: int) -> dict[str, Any]:
     workload: dict[str, Any] = {"arrivals": _arrivals(rng, rate), "popularity": _popularity(rng)}
     if rng.random() < 0.5:
         workload["sessions"] = {"repeat": float(rng.uniform(0.1, 0.7)), "reach": float(rng.choice([1, 3, 8, 20]))}
+    if rng.random() < 0.2:
+        workload["surges"] = [{"at": "10m", "for": "4m", "factor": 3, "models": str(rng.choice(["*", "m0-*"]))}]
+    if rng.random() < 0.2:
+        workload["retries"] = {"attempts": 4}
     return {"seed": seed, "duration": "20m", "warmup": "5m", "models": groups, "workload": workload,
             "endpoint": {"instance_type": str(kind), "eviction": {"gpu": str(rng.choice(EVICTIONS))}},
             "checks": {"intended_overload": True, "hopeless_objective": True}, "objective": _objective(rng),
@@ -60,6 +64,8 @@ def _arrivals(rng: np.random.Generator, rate: float) -> dict[str, Any]:
 def _popularity(rng: np.random.Generator) -> dict[str, Any]:
     if rng.random() < 0.2:
         return {"use": "uniform"}
+    if rng.random() < 0.15:
+        return {"use": "drifting", "s": 1.0, "every": "2m", "swap": 0.3}
     return {"use": "zipf", "s": float(rng.uniform(0.5, 1.4)), "shuffle": bool(rng.random() < 0.5)}
 
 

@@ -7,7 +7,7 @@ request that never waits. What only a run can show is left to the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil, inf
 
@@ -18,6 +18,7 @@ from mmesim.errors import InputError, Problem
 from mmesim.scenario.references import Group, References, frontend_threads
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
+from mmesim.scenario.work import bare_s, least_per_item
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
 from mmesim.units import format_bytes, format_count, format_duration, ns
 from mmesim.workload.popularity import base_shares
@@ -149,10 +150,10 @@ def _group_rates(scenario: Scenario) -> NDArray[np.float64]:
 def _of_speed(scenario: Scenario, found: References, shares: NDArray[np.float64]) -> Iterator[Problem]:
     """A request that never waits is in time."""
     server = scenario.endpoint.server
-    bare_s = np.array([_bare_s(scenario, group) for group in found.groups])
+    alone_s = np.array([bare_s(scenario, group) for group in found.groups])
     for i, group in enumerate(found.groups):
-        if bare_s[i] >= server.invocation_timeout:
-            yield Problem(f"{group.profile.name} takes {format_duration(bare_s[i])} a request; invocations time out "
+        if alone_s[i] >= server.invocation_timeout:
+            yield Problem(f"{group.profile.name} takes {format_duration(alone_s[i])} a request; invocations time out "
                           f"after {format_duration(server.invocation_timeout)}", path=f"models.{i}.profile",
                           hint="raise endpoint.server.invocation_timeout, or lower workload.items")
         load_s = group.value("load_time") or 0.0
@@ -161,26 +162,19 @@ def _of_speed(scenario: Scenario, found: References, shares: NDArray[np.float64]
                           f"{format_duration(server.load_timeout)}", path=f"models.{i}.load_time",
                           hint="raise endpoint.server.load_timeout")
     if not scenario.checks.hopeless_objective:
-        yield from _of_objective(scenario, found, shares, bare_s)
+        yield from _of_objective(scenario, found, shares, alone_s)
 
 
 def _of_objective(scenario: Scenario, found: References, shares: NDArray[np.float64],
-                  bare_s: NDArray[np.float64]) -> Iterator[Problem]:
+                  alone_s: NDArray[np.float64]) -> Iterator[Problem]:
     """A latency target lies above the time of requests that never wait."""
     sure = np.array([group.settings.service_law.distribution().is_constant for group in found.groups])
     for name in ("p50_ms", "p99_ms", "warm_p50_ms", "warm_p99_ms"):
         limit_ms, quantile = getattr(scenario.objective, name), 0.99 if "p99" in name else 0.50
-        if limit_ms is not None and shares[sure & (bare_s * 1e3 > limit_ms)].sum() > 1 - quantile:
-            slowest = format_duration(float(bare_s[sure].max()))
+        if limit_ms is not None and shares[sure & (alone_s * 1e3 > limit_ms)].sum() > 1 - quantile:
+            slowest = format_duration(float(alone_s[sure].max()))
             yield Problem(f"{limit_ms:g} ms cannot be met: requests that never wait take up to {slowest}",
                           path=f"objective.{name}", hint="raise the objective, or use a faster instance type")
-
-
-def _bare_s(scenario: Scenario, group: Group) -> float:
-    """Time of a request that waits for nothing and is batched with no other."""
-    items, profile = scenario.workload.items, group.profile
-    return (profile.service_s(items) + profile.host_cpu_s_of(items) + profile.overhead_s
-            + profile.frontend_s_of(items) + scenario.endpoint.server.frontend_overhead)
 
 
 def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float64]) -> Iterator[Problem]:
@@ -188,10 +182,10 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
     instances = scenario.endpoint.instances
     n = instances.max if scenario.endpoint.autoscaling else instances.initial
     items, kind = scenario.workload.items, found.instance_type
-    device = np.array([_least_per_item(group, group.profile.device_s) if kind.gpu else 0.0
+    device = np.array([least_per_item(group, group.profile.device_s) if kind.gpu else 0.0
                        for group in found.groups]) * items
     host = np.array([group.profile.host_cpu_s_of(items) + group.profile.cpu_cores * items *
-                     _least_per_item(group, group.profile.service_s) for group in found.groups]) / kind.vcpus
+                     least_per_item(group, group.profile.service_s) for group in found.groups]) / kind.vcpus
     front = np.array([group.profile.frontend_s_of(items) for group in found.groups])
     threads = frontend_threads(scenario.endpoint.server, (group.profile for group in found.groups))
     work = {"GPU": float(rates @ device), "vCPUs": float(rates @ host),
@@ -204,10 +198,3 @@ def _of_capacity(scenario: Scenario, found: References, rates: NDArray[np.float6
                       path="workload.trace" if scenario.workload.trace else "workload.arrivals",
                       hint=f"raise endpoint.instances.{setting} to {ceil(work[scarce])} or more, lower the rate, "
                       "or say checks: {intended_overload: true}")
-
-
-def _least_per_item(group: Group, seconds: Callable[[int], float]) -> float:
-    """Least time per item over the batch sizes that are possible: S(b) is linear between measured points."""
-    most = max(1, group.value("max_batch_size"))
-    sizes = {1, most, *(point.batch for point in group.profile.file.latency.batches if point.batch <= most)}
-    return min(seconds(size) / size for size in sizes)

@@ -36,6 +36,8 @@ Rule = Literal["lru", "fifo", "random", "lfu"]
 FEW, POINTS = 64, 300
 """Of the table of H: so many requests one by one (H is the sum of h before each), then so many points."""
 BISECTIONS = 44
+LEAST_BYTES = 1e-9
+"""What takes nothing."""
 MOST = 1e12
 """Requests; nothing is evicted that is asked for so seldom."""
 
@@ -135,13 +137,13 @@ def _most_asked(shares: Floats, sizes: Floats, room: float) -> Floats:
 def best_mass(shares: Floats, sizes: Floats, room: float) -> float:
     """The largest part of independent requests for which a set of models that fits can be held: a fractional knapsack,
     so that no set of whole models does better."""
-    order = np.argsort(-shares / np.maximum(sizes, 1e-300), kind="stable")
+    order = np.argsort(-shares / np.maximum(sizes, LEAST_BYTES), kind="stable")
     return min(1.0, float(shares @ _filled(order, sizes, room)))
 
 
 def _filled(order: NDArray[np.intp], sizes: Floats, room: float) -> Floats:
     """(models,) part of each that fits, in this order."""
-    filled, size = np.cumsum(sizes[order]), np.maximum(sizes[order], 1e-300)
+    size = np.maximum(sizes[order], LEAST_BYTES)
     part = np.zeros_like(sizes)
-    part[order] = np.clip((room - filled + sizes[order]) / size, 0.0, 1.0)
+    part[order] = np.clip((room - np.cumsum(size) + size) / size, 0.0, 1.0)
     return part

@@ -180,7 +180,7 @@ def _certain_part(asked: Demand, come: float, cv: float, way: Allowed) -> float:
     if come <= 0:
         return 0.0
     edges = asked.load_over_time[0]
-    everything = float(asked.rates_rps.sum()) * edges[-1]  # what came before the measured time may end in it
+    everything = float(asked.rates_rps.sum() * edges[-1])  # what came before the measured time may end in it
     out = min(1.0, (way.failed + way.late) * everything / come)
     again = 1 / (1 - min(asked.repeat, 0.999)) ** 2  # a session's requests cost the same
     chance = SIGMAS * sqrt((cv**2 * again + asked.dispersion) / come)

@@ -54,6 +54,7 @@ class Estimate:
     p50_ms: float | None
     p99_ms: float | None
     """inf: does not end."""
+    warm_p50_ms: float | None
     warm_p99_ms: float | None
     cold_start_ratio: float
     error_rate: float
@@ -99,9 +100,8 @@ def needs(scenario: Scenario, asked: Demand) -> list[Need]:
 
 
 def _meets(objective: Objective, found: Estimate) -> bool:
-    limits = ((objective.p50_ms, found.p50_ms), (objective.p99_ms, found.p99_ms),
-              (objective.warm_p99_ms, found.warm_p99_ms), (objective.error_rate, found.error_rate),
-              (objective.cold_start_ratio, found.cold_start_ratio))
+    limits = ((getattr(objective, name), getattr(found, name)) for name in (
+        "p50_ms", "p99_ms", "warm_p50_ms", "warm_p99_ms", "error_rate", "cold_start_ratio"))
     overloaded = max(value for name, value in found.use.items() if "memory" not in name) >= 1 and not found.error_rate
     return not overloaded and all(value is None or limit is None or value <= limit for limit, value in limits)
 
@@ -172,7 +172,7 @@ class _Guess:
             return np.zeros_like(shares)
         seen = self.sessions.clusters_in(total * np.array([begin_s, end_s]))
         absent = [np.exp(-shares * clusters) for clusters in seen]
-        return (absent[0] - absent[1]) / np.maximum(shares * total * self.asked.measured_s, 1e-12)
+        return np.asarray((absent[0] - absent[1]) / np.maximum(shares * total * self.asked.measured_s, 1e-12))
 
     def _keeps_files(self, instances: float) -> bool:
         disk_bytes = instances * self.models.room.disk_bytes
@@ -237,7 +237,7 @@ class _Guess:
             return np.full_like(factor, float(instances))
         per_instance = max(self._served(1.0, 1.0, 1.0)[0], self._host_load(1.0))
         wanted = np.ceil(factor * per_instance / TARGET_LOAD)
-        return np.clip(wanted, instances, max(instances, self.endpoint.instances.max))
+        return np.asarray(np.clip(wanted, instances, max(instances, self.endpoint.instances.max)))
 
     def _host_load(self, factor: float) -> float:
         """Of all vCPUs of one instance that did everything."""
@@ -261,12 +261,22 @@ class _Guess:
 
     def at(self, instances: int) -> Estimate:
         """The estimate for a fleet of this size."""
+        if not self.asked.users:
+            return self._open(instances, 0.0)
+        # asymptotic bounds of a closed network (Denning and Buzen 1978): users wait for what is the bottleneck
+        use = max(self._served(1.0, instances, 1.0)[0], self._host_load(1.0) / instances)
+        part = min(1.0, FULL / max(use, 1e-300))
+        turn_s = self.asked.users / max(float(self.asked.rates_rps.sum()), 1e-300)
+        return _Guess(self.scenario, self.asked.times(part), self.models)._open(instances, turn_s * (1 / part - 1))
+
+    def _open(self, instances: int, more_s: float) -> Estimate:
+        """The same with rates that do not depend on the answers; each takes `more_s` longer."""
         asked, models = self.asked, self.models
         sizes = self.fleet(self.levels, instances)
         cold = self.cold(float(sizes.mean()))
         loading = min(1.0, float(cold.loads_rps @ models.load_s) / float(sizes.mean()))
         slowed = 1 + (models.load_slowdown - 1) * loading
-        left_over = self._left_over(instances, slowed)
+        left_over = self._left_over(instances, slowed) + more_s
         parts = [self._part(level, float(size), float(wait), cold, slowed)
                  for level, size, wait in zip(self.levels, sizes, left_over, strict=True)]
         shares, warm, middle = asked.shares, _joined_parts(parts), parts[LEVELS // 2]
@@ -277,7 +287,8 @@ class _Guess:
         use = self._use(cold, instances)
         return Estimate(
             hit_ratio=1 - ratio, cold_rps=float(cold.loads_rps.sum()), use=use, p50_ms=_ms(everything, 0.5),
-            p99_ms=_ms(everything, 0.99), warm_p99_ms=_ms(warm, 0.99), cold_start_ratio=ratio, error_rate=lost,
+            p99_ms=_ms(everything, 0.99), warm_p50_ms=_ms(warm, 0.5),
+            warm_p99_ms=_ms(warm, 0.99), cold_start_ratio=ratio, error_rate=lost,
             binding=max(use, key=lambda name: use[name]))
 
     def _part(self, factor: float, instances: float, left_over_s: float, cold: _Cold, slowed: float) -> Mixture:

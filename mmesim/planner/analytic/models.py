@@ -1,11 +1,8 @@
-"""The models of a scenario on its instance type as arrays, one entry a model: sizes, times, work per batch.
-
-`S(b)`, the time of a batch, is linear between the measured sizes, so that its least time per item is at one of them.
-"""
+"""The models of a scenario on its instance type as arrays, one entry a model: sizes, times, work per batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +15,7 @@ from mmesim.scenario.build_models import ModelBuilder
 from mmesim.scenario.references import Group, References, frontend_threads, resolve
 from mmesim.scenario.room import instance_spec
 from mmesim.scenario.schema import Scenario
+from mmesim.scenario.work import bare_s, least_per_item, overhead_s
 
 Floats = NDArray[np.float64]
 GRID = 2.0 ** np.arange(8)
@@ -101,7 +99,7 @@ def models_of(scenario: Scenario, found: References | None = None) -> Models:
         host_s=each(lambda group: group.profile.host_cpu_s_of(items)),
         front_s=each(lambda group: group.profile.frontend_s_of(items)),
         front_threads=frontend_threads(server, (group.profile for group in groups)),
-        bare_s=bare_s(scenario, found), overhead_s=each(lambda group: _overhead_s(scenario, group)),
+        bare_s=each(lambda group: bare_s(scenario, group)), overhead_s=each(lambda group: overhead_s(scenario, group)),
         batch_s=each(lambda group: _at_grid(group.profile.service_s)),
         batch_share=each(lambda group: _at_grid(group.profile.gpu_share_of if on_gpu else
                                                 lambda b: group.profile.cpu_cores / kind.vcpus)),
@@ -119,23 +117,3 @@ def _least_bytes(group: Group) -> float:
 
 def _at_grid(value: Callable[[int], float]) -> Floats:
     return np.array([value(int(b)) for b in GRID])
-
-
-def _overhead_s(scenario: Scenario, group: Group) -> float:
-    return float(group.profile.overhead_s or 0.0) + scenario.endpoint.server.frontend_overhead
-
-
-def bare_s(scenario: Scenario, found: References) -> Floats:
-    """(models,) time of a request that waits for nothing and is batched with no other."""
-    items = scenario.workload.items
-    each = [group.profile.service_s(items) + group.profile.host_cpu_s_of(items) + group.profile.frontend_s_of(items)
-            + _overhead_s(scenario, group) for group in found.groups]
-    return np.repeat(np.array(each), [group.settings.count for group in found.groups])
-
-
-def least_per_item(group: Group, seconds: Callable[[int], float]) -> float:
-    """Least time per item over the batch sizes that are possible."""
-    most = max(1, group.value("max_batch_size"))
-    measured: Sequence[int] = [point.batch for point in group.profile.file.latency.batches if point.batch <= most]
-    sizes = range(1, min(most, max(measured, default=1)) + 1) if group.profile.has_gap else measured
-    return min(seconds(size) / size for size in {1, most, *sizes})

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mmesim.planner.analytic.cache import Sessions
 from mmesim.scenario.references import resolve
 from mmesim.scenario.schema import Scenario
+from mmesim.scenario.work import bare_s
 from mmesim.scenario.workload_spec import duration_s, workload_models, workload_spec
 from mmesim.units import NS_PER_S, ns
 from mmesim.workload.analysis.locality import FIRST, previous
@@ -82,7 +83,8 @@ class Demand:
     """Variance over mean of the number of requests in a long time; 1: Poisson, 0: known exactly."""
     gap_cv2: float
     """Squared coefficient of variation of the gaps, in a time in which the rate stands still; 1: Poisson."""
-    source: Literal["generated", "trace", "clients"]
+    users: float
+    """Closed-loop clients at most; 0: none."""
     is_steady: bool
     """Every request's model is drawn from the same shares, or an earlier one's: nobody can know a fresh one before."""
     ranks: Literal["known", "shuffled", "unknown"]
@@ -95,6 +97,12 @@ class Demand:
     def measured_s(self) -> float:
         """Length of the measured time."""
         return float(self.load_over_time[0][-1] - self.load_over_time[0][0])
+
+    def times(self, factor: float) -> Demand:
+        """So many times the rates."""
+        (edges, rps), (fine_edges, fine_rps) = self.load_over_time, self.moments
+        return replace(self, rates_rps=self.rates_rps * factor, busiest_rps=self.busiest_rps * factor,
+                       load_over_time=(edges, rps * factor), moments=(fine_edges, fine_rps * factor))
 
     @property
     def shares(self) -> Floats:
@@ -136,7 +144,7 @@ def _of_arrivals(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadMo
         moments=_moments(scenario, spec, models, part), warmup_s=scenario.warmup,
         work=np.full(len(models), float(spec.items)), items=np.full(len(models), float(spec.items)),
         work_cv=max(law.cv or 0.0 for law in laws), dispersion=_dispersion(spec),
-        gap_cv2=spec.arrivals.cv**2 if spec.arrivals.use in ("gamma", "profile") else 1.0, source="generated",
+        gap_cv2=spec.arrivals.cv**2 if spec.arrivals.use in ("gamma", "profile") else 1.0, users=0.0,
         is_steady=there and not spec.surges and spec.only is None and spec.popularity.use != "drifting",
         ranks=_ranks(spec, models), least_part=_least_part(spec))
 
@@ -220,13 +228,12 @@ def _busiest(edges: Floats, rps: Floats, window_s: float) -> tuple[float, float]
 
 
 def _of_clients(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadModel], window_s: float) -> Demand:
-    from mmesim.planner.analytic.models import bare_s
-
     assert spec.clients is not None
     shares = base_shares(spec.popularity, models, scenario.seed) * wanted(spec, models)
     shares = shares / max(1e-300, shares.sum())
     users = max([spec.clients.users, *(stage.users for stage in spec.clients.stages)])
-    turn_s = spec.clients.wait.mean + float(shares @ bare_s(scenario, resolve(scenario)))
+    alone_s = [bare_s(scenario, group) for group in resolve(scenario).groups for _ in range(group.settings.count)]
+    turn_s = spec.clients.wait.mean + float(shares @ np.array(alone_s))
     rates = shares * users / max(turn_s, 1e-9)
     edges = _edges(scenario, 1)
     series = (edges, np.array([rates.sum()]))
@@ -235,7 +242,7 @@ def _of_clients(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadMod
                   busiest_window_s=min(window_s, float(edges[-1] - edges[0])), repeat=spec.session_repeat,
                   reach=float(max(1, users)), load_over_time=series, moments=series, warmup_s=scenario.warmup,
                   work=items, items=items, work_cv=max(model.service_law.cv or 0.0 for model in models),
-                  dispersion=1.0, gap_cv2=1.0, source="clients", is_steady=False, ranks="unknown", least_part=0.0)
+                  dispersion=1.0, gap_cv2=1.0, users=float(users), is_steady=False, ranks="unknown", least_part=0.0)
 
 
 # ---- traces
@@ -258,7 +265,7 @@ def _of_trace(scenario: Scenario, spec: WorkloadSpec, models: list[WorkloadModel
                                                                           np.diff(counted.fine_edges)),
         warmup_s=scenario.warmup, work=counted.work / requests, items=counted.items / requests,
         work_cv=counted.work_cv, dispersion=1 - thin, gap_cv2=counted.gap_cv2 * thin + 1 - thin,
-        source="trace", is_steady=False, ranks="known", least_part=1.0)
+        users=0.0, is_steady=False, ranks="known", least_part=1.0)
 
 
 class _Counted:
