@@ -103,3 +103,13 @@ def format_count(n: float) -> str:
     if abs(n) < 1e6:
         return f"{n:,.0f}"
     return f"{n / 1e6:,.3g} M" if abs(n) < 1e9 else f"{n / 1e9:,.3g} G"
+
+
+def format_percent(fraction: float) -> str:
+    """``99.95 %``: enough digits to tell it from 0 % and 100 %."""
+    value = 100 * fraction
+    if value in (0.0, 100.0):
+        return f"{value:.0f} %"
+    distance = min(abs(value), abs(100 - value))
+    digits = 1 if distance >= 1 else min(4, 1 - math.floor(math.log10(distance)))
+    return f"{value:.{digits}f} %"

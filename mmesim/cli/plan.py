@@ -29,16 +29,16 @@ def plan(
     set_: Annotated[list[str] | None, typer.Option(
         "--set", metavar="PATH=VALUE", help="Override a setting, e.g. plan.instances.max=40. Repeatable.")] = None,
     instance_types: Annotated[str | None, typer.Option(
-        metavar="TYPE,TYPE", help="Choose among these; default: the multi-model types with the scenario's GPU.")] = None,
-    instances: Annotated[str | None, typer.Option(metavar="MIN..MAX", help="Size of the fleet (default 1..20).")] = None,
+        metavar="TYPE,TYPE", help="Choose among these; default: multi-model types with the scenario's GPU.")] = None,
+    instances: Annotated[str | None, typer.Option(metavar="MIN..MAX", help="Size of the fleet; default 1..20.")] = None,
     choose: Annotated[list[str] | None, typer.Option(
         metavar="PATH=V1,V2", help="A setting to choose; several make every combination.")] = None,
     tune: Annotated[list[str] | None, typer.Option(
         metavar="PATH=LOW..HIGH", help="A number to find, with its unit: 30..90, 1ms..20ms. Repeatable.")] = None,
     survive: Annotated[str | None, typer.Option(
-        metavar="nothing|instance|zone", help="The objective also holds while that is lost at the busiest time.")] = None,
+        metavar="nothing|instance|zone", help="The objective also holds while that is lost.")] = None,
     confidence: Annotated[str | None, typer.Option(help="Of each claim (default 95%).")] = None,
-    seeds: Annotated[int | None, typer.Option(min=3, max=1000, help="Runs of one candidate, at most (default 10).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=3, max=1000, help="Of a candidate, at most; default 10.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the scenario as written misses the objective "
                                                         "beyond the noise, or nothing meets it.")] = False,
     check_cost: Annotated[str | None, typer.Option(
@@ -75,7 +75,9 @@ def plan(
     from mmesim.parallel import Workers
     from mmesim.planner.plan.question import Question
     from mmesim.results.plan_files import check_folder
-    overrides = [*(set_ or ()), *as_settings(instance_types, instances, choose, tune, survive, confidence, seeds)]
+    overrides = [*(set_ or ()), *as_settings(
+        instance_types=instance_types, instances=instances, choose=choose, tune=tune, survive=survive,
+        confidence=confidence, seeds=seeds)]
     say: Say = (lambda _: None) if quiet else note
     folder = out / (name or f"{Path(scenario).stem}-plan")
     check_folder(folder)
@@ -125,12 +127,11 @@ def _write(plan: Plan, chosen: Scenario | None, folder: Path, say: Say, *, repor
     from mmesim.planner.deploy import write_deployment
     from mmesim.results.plan_files import in_place, save
     with in_place(folder) as scratch:
-        if chosen is not None:
-            write_deployment(chosen, scratch / "deploy", name=chosen.name, notes=plan.notes)
+        files = write_deployment(chosen, scratch / "deploy", name=chosen.name, notes=plan.notes) if chosen else []
         save(plan, scratch)
         if report:
             from mmesim.report.plan.html import write_plan_report
-            write_plan_report(plan, scratch / "report.html")
+            write_plan_report(plan, scratch / "report.html", sorted(path.name for path in files))
     say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))
 
 

@@ -13,9 +13,9 @@ _RANGE = re.compile(r"([\d.eE+-]+?)([A-Za-z%]*)\.\.([\d.eE+-]+?)([A-Za-z%]*)(?:/
 """``30..90``, ``1ms..20ms``, ``30..90/5``, ``1..100,log``."""
 
 
-def as_settings(instance_types: str | None, instances: str | None, choose: Sequence[str] | None,
-                tune: Sequence[str] | None, survive: str | None, confidence: str | None, seeds: int | None) -> list[str]:
-    """Each option as ``--set`` takes it. Raises InputError."""
+def as_settings(*, instance_types: str | None, instances: str | None, choose: Sequence[str] | None,
+                tune: Sequence[str] | None, **others: str | int | None) -> list[str]:
+    """Each option as ``--set`` takes it; `others` are settings as they are. Raises InputError."""
     given: dict[str, Any] = {}
     if instance_types is not None:
         given["plan.instance_types"] = [name.strip() for name in instance_types.split(",")]
@@ -25,14 +25,14 @@ def as_settings(instance_types: str | None, instances: str | None, choose: Seque
         given["plan.choose"] = dict(map(_choice, choose))
     if tune:
         given["plan.tune"] = dict(map(_tune, tune))
-    given |= {"plan.survive": survive, "plan.confidence": confidence, "plan.seeds": seeds}
+    given |= {f"plan.{name}": value for name, value in others.items()}
     return [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
 
 
 def _fleet(text: str) -> dict[str, int]:
     low, dots, high = text.partition("..")
     if not dots or not low.isdecimal() or not high.isdecimal():
-        raise InputError(Problem("is not a range of instances", file=f"--instances {text}", hint="e.g. --instances 1..12"))
+        raise InputError(Problem("is not a range of instances", file=f"--instances {text}", hint="e.g. 1..12"))
     return {"min": int(low), "max": int(high)}
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmesim.dataplane.counters import Reason
-from mmesim.units import format_bytes, format_count, format_duration
+from mmesim.results.targets import TARGETS, amount, target_title, unit_of
+from mmesim.units import format_bytes, format_count, format_duration, format_percent
 
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 """What the tables of latency show, by their names in the summary."""
@@ -26,9 +27,6 @@ FAILURES = {
     "model_not_ready": "model not ready in time", "timeout": "no answer in time", "throttled": "refused by admission",
     "queue_full": "queue full", "load_failed": "load failed", "no_such_model": "no such model",
     "instance_lost": "instance lost", "model_error": "the model's own error"}
-TARGETS = {"p50_ms": "p50 latency", "p99_ms": "p99 latency", "warm_p50_ms": "p50 latency of hits",
-           "warm_p99_ms": "p99 latency of hits", "error_rate": "error rate", "cold_start_ratio": "cold starts",
-           "cost_per_hour": "cost per hour"}
 
 
 def ms(value: float | None) -> str:
@@ -38,14 +36,7 @@ def ms(value: float | None) -> str:
 
 def percent(fraction: float | None) -> str:
     """``99.95 %``: enough digits to tell it from 0 % and 100 %."""
-    if fraction is None or not math.isfinite(fraction):
-        return ABSENT
-    value = 100 * fraction
-    if value in (0.0, 100.0):
-        return f"{value:.0f} %"
-    distance = min(abs(value), abs(100 - value))
-    digits = 1 if distance >= 1 else min(4, 1 - math.floor(math.log10(distance)))
-    return f"{value:.{digits}f} %"
+    return ABSENT if fraction is None or not math.isfinite(fraction) else format_percent(fraction)
 
 
 def share(value: float | None) -> str:
@@ -95,13 +86,6 @@ def unbroken(text: str) -> str:
     return re.sub(r"(\d) (?=(?:%|µs|ms|s|min|h|d|[KMG]iB|B|M|G)(?:\W|$))", "\\1\u00a0", text)
 
 
-def target_title(name: str) -> str:
-    """``p99 latency``, ``p99 latency of bert-*``; with what comes after a comma as it is: ``, an instance lost``."""
-    told, comma, loss = name.partition(", ")
-    models, _, column = told.removeprefix("models.").rpartition(".")
-    return TARGETS[column] + (f" of {models}" if models else "") + comma + loss
-
-
 def target_found(name: str, target: Mapping[str, Any]) -> str:
     """``812 ms``; of a target for models: ``812 ms (bert-3; 2 of 10 models missed it)``."""
     value = target_value(name, target["value"])
@@ -122,9 +106,7 @@ def attained(name: str, target: Mapping[str, Any]) -> str:
 
 def target_value(name: str, value: float | None) -> str:
     """The value of one of the objective's targets, in its unit."""
-    if value is None:
-        return ABSENT
-    return ms(value) if name.endswith("_ms") else money(value) if name.startswith("cost") else percent(value)
+    return amount(value, unit_of(name))
 
 
 __all__ = ["ABSENT", "FAILURES", "LIVE_REASONS", "REASONS", "TARGETS", "attained", "count", "format_bytes",

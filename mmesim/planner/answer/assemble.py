@@ -16,6 +16,7 @@ from mmesim.planner.answer.swings import swings
 from mmesim.planner.answer.words import sentences
 from mmesim.planner.plan.decide import lost, survives
 from mmesim.planner.plan.run import Found, exhaustive_requests
+from mmesim.planner.plan.search import SAME_COST
 from mmesim.planner.plan.trial import Level, Trial
 from mmesim.results.plan import Alternative, Commitment, Headroom, Limit, Option, Plan, Swing, TargetFound
 
@@ -53,16 +54,21 @@ def _reasons(found: Found, say: Callable[[str], None]) -> Reasons:
         return Reasons(limits(probe, subject)[0])
     say("what limits it, how much it may grow, what it rests on")
     growth = headroom(probe)
-    error, source = (subject.arm.error, "the scaling rule's median error") if subject.arm.error else \
-        (MEASURED_ERROR, "assumed of measured profiles")
-    beside = Reasons(_limits(found, probe, growth), growth, swings(search.bench.question, probe, error, source),
-                     _survival(found, subject))
+    beside = Reasons(_limits(found, probe, growth), growth, _swings(found, subject), _survival(found, subject))
     say("what else there is")
     beside.alternatives += _alternatives(found, subject)
     if settings.mixed and (one := mixed(search, subject)) is not None:
         beside.alternatives.append(one)
     beside.commitments = _commitments(found, subject)
     return beside
+
+
+def _swings(found: Found, trial: Trial) -> Sequence[Swing]:
+    """One seed of each: the same as the plan's, so that nothing but the setting differs."""
+    bench, scaled = found.search.bench, trial.arm.error > 0
+    error, source = (trial.arm.error, "the scaling rule's median error") if scaled else \
+        (MEASURED_ERROR, "assumed of measured profiles")
+    return swings(bench.question, Probe(bench, trial, most_seeds=1), error, source)
 
 
 def _limits(found: Found, probe: Probe, growth: Sequence[Headroom]) -> Sequence[Limit]:
@@ -97,7 +103,7 @@ def _alternatives(found: Found, trial: Trial) -> list[Alternative]:
     from mmesim.planner.alternatives import dedicated, inference_components, serverless
     asked, least = found.search.demand, trial.scenario.endpoint.availability_zones
     return [dedicated(trial.scenario, asked.rates_rps, asked.busiest_rps, least_per_endpoint=least),
-            inference_components(trial.scenario, asked.rates_rps, asked.busiest_rps),
+            inference_components(trial.scenario, asked.rates_rps, asked.busiest_rps, least_per_endpoint=least),
             serverless(trial.scenario, asked.rates_rps, asked.busiest_rps)]
 
 
@@ -131,8 +137,8 @@ def _assembled(found: Found, beside: Reasons) -> Plan:
         name=question.name, command=question.command, scenario=question.scenario.resolved(),
         confidence=bench.confidence, objective={target.name: target.limit for target in question.targets},
         chosen=chosen, nearest=option_of(search, found.nearest) if found.nearest else None,
-        runner_up=_runner_up(found, every), options=every, written=written.name, limits=beside.limits, headroom=beside.headroom,
-        swings=beside.swings, pareto=pareto(every, front), front=front, alternatives=beside.alternatives,
+        runner_up=_runner_up(found, every), options=every, written=written.name, limits=beside.limits,
+        headroom=beside.headroom, swings=beside.swings, pareto=pareto(every, front), front=front, alternatives=beside.alternatives,
         commitments=beside.commitments, survival=beside.survival, sentences=(), notes=_notes(found), effort=effort,
         timing={"wall_s": time.perf_counter() - found.started_s, "processes": question.workers.processes})
 
@@ -155,11 +161,14 @@ def _runner_up(found: Found, every: Sequence[Option]) -> Option | None:
     best = (met or missed or [None])[0]
     if best is not None:
         option = option_of(found.search, best)
-        dearer = found.search.cost_per_hour(best) / price - 1 if price else 0.0
-        return option if best.status != "met" else replace(option, why=f"meets the objective too, and costs {dearer:.0%} more"
-                                                           if dearer > 1e-6 else "costs the same, nearer to the limit")
+        return replace(option, why=_why_dearer(found.search.cost_per_hour(best), price)) if best.status == "met" else option
     ruled = [option for option in every if option.status == "ruled out" and option.cost_per_month]
     return ruled[0] if ruled else None
+
+
+def _why_dearer(cost: float, price: float) -> str:
+    more = cost / price - 1 if price else 0.0
+    return f"meets the objective too, and costs {more:.0%} more" if more > SAME_COST else "costs the same, nearer to the limit"
 
 
 def _notes(found: Found) -> list[str]:

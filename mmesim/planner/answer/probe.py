@@ -24,7 +24,7 @@ from mmesim.results.objective import Target
 from mmesim.scenario.schema import Scenario
 
 SEEDS = 2
-"""Of each variation."""
+"""Of each variation, unless one is enough."""
 
 
 def as_it_is(scenario: Scenario) -> Scenario:
@@ -67,6 +67,7 @@ class Probe:
 
     bench: Bench
     trial: Trial
+    most_seeds: int = SEEDS
 
     @cached_property
     def level(self) -> Level:
@@ -81,7 +82,7 @@ class Probe:
 
     @property
     def _seeds(self) -> int:
-        return min(SEEDS, self.trial.seeds) or 1
+        return min(self.most_seeds, self.trial.seeds) or 1
 
     def _levels(self) -> Iterator[tuple[Level, str]]:
         yield self.level, ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmesim.planner.plan.decide import percent, said
+from mmesim.planner.plan.decide import said
 from mmesim.results.plan import Alternative, Headroom, Limit, Option, Plan, Swing
+from mmesim.results.targets import amount, target_title, unit_of
+from mmesim.units import format_percent
 
 
 def sentences(plan: Plan, written: Option | None) -> list[str]:
@@ -17,7 +19,7 @@ def _found(plan: Plan, written: Option | None) -> Iterator[str]:
     chosen = plan.chosen
     assert chosen is not None
     yield f"Deploy {chosen.name}: {money(chosen)} a month."
-    yield (f"It meets every target, each at {percent(plan.confidence)}, in {chosen.seeds} runs with different seeds: "
+    yield (f"It meets every target, each at {format_percent(plan.confidence)}, in {chosen.seeds} runs with different seeds: "
            f"{'; '.join(map(said, chosen.targets))}.")
     yield from _of_limits(plan.limits)
     yield from _of_growth(plan.headroom)
@@ -35,15 +37,11 @@ def _nothing_found(plan: Plan) -> Iterator[str]:
     if plan.nearest is None:
         return
     yield f"Nearest: {plan.nearest.name}, {money(plan.nearest)} a month: {'; '.join(map(said, plan.nearest.targets))}."
-    reached = [f"{target.name}: {_attained(target.value.mean, target.unit)}" for target in plan.nearest.targets
+    reached = [f"{target_title(target.name)} {amount(target.value.mean, target.unit)}" for target in plan.nearest.targets
                if target.status != "met" and target.value is not None]
     if reached:
         yield f"The nearest objective that it can meet: {', '.join(reached)}."
     yield from _of_limits(plan.limits, "It is blocked by")
-
-
-def _attained(value: float, unit: str) -> str:
-    return percent(value) if unit == "ratio" else f"{value:.4g} {unit}"
 
 
 def _of_limits(limits: Sequence[Limit], head: str = "A smaller fleet fails for want of") -> Iterator[str]:
@@ -53,16 +51,16 @@ def _of_limits(limits: Sequence[Limit], head: str = "A smaller fleet fails for w
     if binding:
         first = binding[0]
         more = f" (so would {', '.join(limit.change for limit in binding[1:])})" if binding[1:] else ""
-        yield (f"{head} {first.resource}: {first.target} is {_value(first.before)}, and with {first.change} would be "
-               f"{_value(first.after)}{more}.")
+        yield (f"{head} {first.resource}: {target_title(first.target)} is {_value(first, first.before)}, and with "
+               f"{first.change} would be {_value(first, first.after)}{more}.")
     else:
         best = limits[0]
-        yield (f"No single resource is what is missing: {best.change} helps most ({best.target} from "
-               f"{_value(best.before)} to {_value(best.after)}), and does not do alone.")
+        yield (f"No single resource is what is missing: {best.change} helps most ({target_title(best.target)} "
+               f"from {_value(best, best.before)} to {_value(best, best.after)}), and does not do alone.")
 
 
-def _value(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
+def _value(limit: Limit, value: float | None) -> str:
+    return amount(value, unit_of(limit.target))
 
 
 def _of_growth(headroom: Sequence[Headroom]) -> Iterator[str]:
@@ -71,7 +69,7 @@ def _of_growth(headroom: Sequence[Headroom]) -> Iterator[str]:
         if one.fails is None:
             yield f"It takes {more} more {one.what} and would take more."
         else:
-            yield f"It takes {more} more {one.what}; with {one.fails - 1:.0%} more it misses {one.target}."
+            yield f"It takes {more} more {one.what}; with {one.fails - 1:.0%} more it misses {target_title(one.target)}."
 
 
 def _of_survival(plan: Plan) -> Iterator[str]:

@@ -32,7 +32,8 @@ from mmesim.planner.runs.orders import Order, Steps, carry_out, order_of
 from mmesim.results.objective import Target, measured
 from mmesim.results.plan import Status, TargetFound
 from mmesim.results.sketch import count_within
-from mmesim.units import NS_PER_MS
+from mmesim.results.targets import target_title
+from mmesim.units import NS_PER_MS, format_percent
 
 FLOOR = 0.05
 """Of a limit: values further below differ by nothing that matters (a share of errors of 0 has no logarithm)."""
@@ -134,7 +135,7 @@ class Bench:
         for target in self.targets:
             bad, allowed = _bad_share(target, cell)
             if bad * share > allowed:
-                return f"{target.name}: {bad:.2%} of the requests of the busiest time alone are too much"
+                return f"{target_title(target.name)}: {format_percent(bad)} of the requests of the busiest time miss it"
         return ""
 
     def learn_pair(self, trial: Trial, busiest: Cell, whole: Cell) -> None:
@@ -153,7 +154,7 @@ class Bench:
             differences = np.array([whole - busiest for busiest, whole in pairs])
             half = self._t(len(pairs) - 1) * float(differences.std(ddof=1)) * math.sqrt(1 + 1 / len(pairs))
             if self.excess(target, cell) + float(differences.mean()) - half > 0:
-                return f"{target.name}: foretold by the busiest time"
+                return f"{target_title(target.name)}: foretold by the busiest time"
         return ""
 
     def learn_whole(self, trial: Trial, cells: Sequence[Cell]) -> None:

@@ -14,6 +14,7 @@ from mmesim.planner.plan.trial import Level, Trial
 from mmesim.planner.runs.cells import Cell
 from mmesim.planner.runs.orders import Order
 from mmesim.results.plan import TargetFound
+from mmesim.results.targets import amount, target_title
 
 Work = Iterator[list[Order]]
 
@@ -32,7 +33,7 @@ def decide(bench: Bench, trial: Trial) -> Work:
         yield bench.orders(trial, Level.LOSS, [0])
         worst, target = bench.worst(bench.cell(*bench.orders(trial, Level.LOSS, [0])))
         if worst > CLOSE:
-            trial.status, trial.why = "missed", f"{target.name} when {lost(bench)}"
+            trial.status, trial.why = "missed", f"{target_title(target.name)}, {lost(bench)}: more than {math.exp(CLOSE):g} x the limit"
             return
     yield from _first(bench, trial)
     if trial.status == "open":
@@ -81,26 +82,15 @@ def lost(bench: Bench) -> str:
 
 
 def said(target: TargetFound) -> str:
-    """``p99_ms 812 [790, 834] > 500``."""
+    """``p99 latency 812 ms [790 ms, 834 ms] > 500 ms``."""
+    title = target_title(target.name)
     if target.value is None:
-        return f"{target.name}: no such requests"
+        return f"{title}: no such requests"
     sign = {"missed": ">", "met": "≤"}.get(target.status, "≈")
-    number = percent if target.unit == "ratio" else plain
     value = target.value
     has_width = value.n > 1 and 0 < value.high - value.low < math.inf
-    width = f" [{number(value.low)}, {number(value.high)}]" if has_width else ""
-    unit = "" if target.unit == "ratio" else f" {target.unit}"
-    return f"{target.name} {number(value.mean)}{width} {sign} {number(target.limit)}{unit}"
-
-
-def percent(value: float) -> str:
-    """``0.12 %``."""
-    return f"{100 * value:.3g} %"
-
-
-def plain(value: float) -> str:
-    """``812``."""
-    return f"{value:.4g}"
+    ends = f" [{amount(value.low, target.unit)}, {amount(value.high, target.unit)}]" if has_width else ""
+    return f"{title} {amount(value.mean, target.unit)}{ends} {sign} {amount(target.limit, target.unit)}"
 
 
 def _cells(bench: Bench, trial: Trial, level: Level, count: int) -> Sequence[Cell]:

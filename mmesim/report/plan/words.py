@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Iterable
 
 from mmesim.report.intervals import NO_INTERVAL, Shown, shown
-from mmesim.report.wording import ABSENT, TARGETS, money, ms, number, plural
+from mmesim.report.wording import ABSENT, money, number, plural
 from mmesim.results.comparison import METRICS, Interval
+from mmesim.results.objective import KEYS
 from mmesim.results.plan import Alternative, Commitment, Headroom, Limit, Option, Plan, TargetFound
+from mmesim.results.targets import TARGETS, amount, target_title, unit_of
 
-METRIC_OF = {"p50_ms": "latency.all.p50", "p99_ms": "latency.all.p99", "warm_p50_ms": "latency.warm.p50",
-             "warm_p99_ms": "latency.warm.p99", "error_rate": "requests.error_rate",
-             "cold_start_ratio": "cache.cold_start_ratio", "cost_per_hour": "cost.per_hour"}
-"""Target -> the metric it limits."""
 MOST_SAID = 4
 """Targets named in one sentence."""
-_NAME = re.compile(r"(?:models\.(?P<models>.*)\.)?(?P<target>\w+)(?:, (?P<loss>.*))?", re.DOTALL)
 
 
 # ---- targets
-
-
-def target_title(name: str) -> str:
-    """``p99 latency``, ``p99 latency of bert-*``, ``p99 latency, an instance lost``."""
-    found = _NAME.fullmatch(name)
-    if not found or found["target"] not in TARGETS:
-        return name
-    models, loss = found["models"], found["loss"]
-    return f"{TARGETS[found['target']]}{f' of {models}' if models else ''}{f', {loss}' if loss else ''}"
-
-
-def unit_of(name: str) -> str:
-    """Of a target: ``ms``, ``USD/h`` or ``ratio``."""
-    found = _NAME.fullmatch(name)
-    target = found["target"] if found else name
-    return "ms" if target.endswith("_ms") else "USD/h" if target.startswith("cost") else "ratio"
-
-
-def amount(value: float | None, unit: str) -> str:
-    """A number in its unit: ``612 ms``, ``0.1 %``, ``$1.41/h``."""
-    if value is None or not math.isfinite(value):
-        return ABSENT
-    return ms(value) if unit == "ms" else f"{100 * value:.3g} %" if unit == "ratio" else f"{money(value)}/h"
 
 
 def objective(plan: Plan) -> str:
@@ -207,13 +180,13 @@ def headroom_words(each: Headroom) -> str:
 def front_title(plan: Plan) -> str:
     """``p99 latency``."""
     known = {metric.key: metric.title for metric in METRICS}
-    own = {METRIC_OF[name]: TARGETS[name] for name in METRIC_OF}
+    own = {KEYS[name]: TARGETS[name] for name in KEYS}
     return own.get(plan.front) or known.get(plan.front) or plan.front
 
 
 def front_limit(plan: Plan) -> float | None:
     """The objective's limit on it."""
-    return next((limit for name, limit in plan.objective.items() if METRIC_OF.get(name) == plan.front), None)
+    return next((limit for name, limit in plan.objective.items() if KEYS.get(name) == plan.front), None)
 
 
 def front_is_ms(plan: Plan) -> bool:
