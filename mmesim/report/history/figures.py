@@ -33,6 +33,7 @@ def over_time(answer: WhatIf) -> Figure:
     for axes, course in zip(rows[:, 0], answer.courses, strict=True):
         at = (warmup_s + answer.piece_s * (np.arange(len(course.recorded)) + 0.5)) / unit_s
         _lines(axes, at, course)
+        axes.axvspan(0, warmup_s / unit_s, color=colour("shade"), lw=0, zorder=0)
     rows[-1, 0].set_xlabel(f"time from the beginning of the slice ({unit})")
     rows[-1, 0].set_xlim(0, float(answer.past["length_s"]) / unit_s)
     legend_below(figure, rows[0, 0])

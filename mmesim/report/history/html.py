@@ -35,8 +35,8 @@ def render_history(answer: WhatIf) -> str:
 def sheets(answer: WhatIf) -> Iterator[Sheet]:
     """The figures there is something to draw for."""
     if answer.courses:
-        caption = ("Recorded and simulated, piece by piece behind the warm-up. Where the curves part at some times "
-                   "only, something happened there that the configuration does not know.")
+        caption = ("Recorded and simulated, piece by piece behind the warm-up (shaded). Where the curves part at some "
+                   "times only, something happened there that the configuration does not know.")
         yield Sheet("past", "The past, recorded and simulated", caption, f"Recorded and simulated over time. {caption}",
                     partial(figures.over_time, answer))
     if figures.judged(answer):
