@@ -9,7 +9,8 @@ from compare_parts import tiny
 
 from mmesim.errors import InputError
 from mmesim.planner.compare.naming import names_of
-from mmesim.planner.compare.variants import contenders, split
+from mmesim.planner.compare.variants import contenders
+from mmesim.planner.runs.axes import split
 
 GPU = "endpoint.eviction.gpu"
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from mmesim.errors import InputError, Problem, alternatives
 from mmesim.planner.compare.naming import AS_WRITTEN, names_of
+from mmesim.planner.runs.axes import Axis, axes, settable, split
 from mmesim.planner.runs.contender import Contender
 from mmesim.scenario.load import load_scenario
 from mmesim.scenario.overrides import at, find
@@ -22,7 +24,6 @@ from mmesim.yamldoc import parse_value
 
 MOST = 200
 """Variants; a grid grows faster than one thinks."""
-_OPEN, _CLOSE = "[{(", "]})"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def contenders(scenario: str, *, vary: Sequence[str] = (), variant: Sequence[str
 
     `overrides` are changed in all of them.
     """
-    asked = _named([*_grid(vary), *map(_by_hand, variant)])
+    varied = axes(vary)
+    asked = _named([*_grid(varied), *map(_by_hand, variant)])
     base, loaded = _load(scenario, overrides, asked)
     found = [Contender(choice.name, dict(choice.settings), one) for choice, one in zip(asked, loaded, strict=True)]
     if baseline is not None:
@@ -54,31 +56,17 @@ def contenders(scenario: str, *, vary: Sequence[str] = (), variant: Sequence[str
     same = [one for one in found if one.scenario.resolved() == base.resolved()]
     if same:
         return _led_by(found, same[0].name)
-    return [Contender(_name_as_it_stands(base, vary, found), {}, base), *found]
+    return [Contender(_name_as_it_stands(base, varied, found), {}, base), *found]
 
 
 # ---- what was asked for
 
 
-def _grid(vary: Sequence[str]) -> list[Choice]:
-    axes = list(map(_axis, vary))
-    paths = [path for path, _ in axes]
-    if twice := [path for path in paths if paths.count(path) > 1]:
-        raise InputError(Problem(f"{twice[0]} is varied twice", hint=f"write --vary {twice[0]}=all,its,values"))
+def _grid(varied: Sequence[Axis]) -> list[Choice]:
+    paths = [axis.path for axis in varied]
+    _limited(prod(len(axis.values) for axis in varied))
     return [Choice(tuple(zip(paths, values, strict=True)))
-            for values in product(*(values for _, values in axes))] if axes else []
-
-
-def _axis(text: str) -> tuple[str, list[str]]:
-    """``endpoint.eviction.gpu=lru,{use: lfu}`` as path and values."""
-    path, equals, written = text.partition("=")
-    values = [value.strip() for value in split(written, ",")]
-    if not equals or not path.strip() or not all(values):
-        raise InputError(Problem("is not a setting and its values", file=f"--vary {text}",
-                                 hint="write --vary path.to.setting=value,value"))
-    if twice := [value for value in values if values.count(value) > 1]:
-        raise InputError(Problem(f"names {twice[0]} twice", file=f"--vary {text}", hint="write each value once"))
-    return _settable(path.strip(), f"--vary {text}"), values
+            for values in product(*(axis.values for axis in varied))] if varied else []
 
 
 def _by_hand(text: str) -> Choice:
@@ -88,39 +76,15 @@ def _by_hand(text: str) -> Choice:
     if not colon or not name.strip() or "=" in name or not all(equals and path.strip() for path, equals, _ in parts):
         raise InputError(Problem("is not a name and its settings", file=f"--variant {text}",
                                  hint='write --variant "name: path=value; path=value"'))
-    return Choice(tuple((_settable(path.strip(), f"--variant {text}"), value.strip()) for path, _, value in parts),
+    return Choice(tuple((settable(path.strip(), f"--variant {text}"), value.strip()) for path, _, value in parts),
                   name.strip())
-
-
-def _settable(path: str, origin: str) -> str:
-    if path in ("seed", "name"):
-        raise InputError(Problem(f"{path} is no setting to compare", file=origin,
-                                 hint="every variant runs with the same seeds: --seeds says how many"))
-    return path
-
-
-def split(text: str, separator: str) -> list[str]:
-    """The text at its separators outside brackets and quotes: YAML's flow mappings and lists stay whole."""
-    parts, depth, quote = [""], 0, ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"" and not parts[-1].strip():
-            quote = character
-        depth += 0 if quote else (character in _OPEN) - (character in _CLOSE)
-        if character == separator and depth <= 0 and not quote:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
 
 
 def _named(asked: list[Choice]) -> list[Choice]:
     if not asked:
         raise InputError(Problem("nothing to compare", hint="name a setting and its values, e.g. "
                                                             "--vary endpoint.eviction.gpu=lru,lfu"))
-    if len(asked) > MOST:
-        raise InputError(Problem(f"{len(asked)} variants", hint=f"at most {MOST} are compared: vary fewer settings"))
+    _limited(len(asked))
     made = names_of([{path: _parsed(value) for path, value in choice.settings} for choice in asked if not choice.name])
     rest = iter(made)
     named = [choice if choice.name else replace(choice, name=next(rest)) for choice in asked]
@@ -128,6 +92,12 @@ def _named(asked: list[Choice]) -> list[Choice]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(Problem(f"two variants are called {twice[0]!r}", hint='name one by hand: --variant "name: …"'))
     return named
+
+
+def _limited(variants: int) -> None:
+    if variants > MOST:
+        raise InputError(Problem(f"{variants} variants", hint=f"at most {MOST} are compared: vary fewer settings, or "
+                                                              "use `mmesim sweep`"))
 
 
 def _parsed(written: str) -> Any:
@@ -175,10 +145,10 @@ def _led_by(found: list[Contender], name: str) -> list[Contender]:
     return sorted(found, key=lambda one: one.name != name)
 
 
-def _name_as_it_stands(base: Scenario, vary: Sequence[str], found: Sequence[Contender]) -> str:
+def _name_as_it_stands(base: Scenario, varied: Sequence[Axis], found: Sequence[Contender]) -> str:
     """By its values of the varied settings, where these have a short name of their own."""
     resolved = base.resolved()
-    values = {path: at(resolved, find(resolved, path)) for path, _ in map(_axis, vary)}
+    values = {axis.path: at(resolved, find(resolved, axis.path)) for axis in varied}
     plain = values and all(isinstance(value, str | int | float) or (isinstance(value, dict) and "use" in value)
                            for value in values.values())
     name = names_of([values])[0] if plain else AS_WRITTEN

@@ -12,12 +12,12 @@ from typing import Any
 from mmesim.errors import InputError, Problem
 from mmesim.parallel import Workers
 from mmesim.planner.compare.naming import names_of
-from mmesim.planner.compare.variants import split
 from mmesim.planner.history.effects import effects, sentences
 from mmesim.planner.history.fidelity import Numbers, Trust, agreements, courses, missing, over_time, trusted, verdict
 from mmesim.planner.history.numbers import Number, asked_of
 from mmesim.planner.history.past import Past
 from mmesim.planner.history.replay import WARMUP, Replay, Window, kept, replay_of, settings_of, window_of
+from mmesim.planner.runs.axes import split
 from mmesim.planner.runs.contender import Contender
 from mmesim.planner.runs.orders import Steps, carry_out
 from mmesim.results.history import Change, WhatIf
