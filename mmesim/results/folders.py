@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmesim.errors import InputError, Problem
 from mmesim.results.comparison import Interval
 
@@ -53,11 +55,14 @@ def in_place(folder: Path, marker: str) -> Iterator[Path]:
 
 
 def finite(value: Any) -> Any:
-    """Plain data with null for every number that JSON has no word for, such as the ends of an interval of one seed."""
+    """Plain data, numbers of NumPy as Python's, with null for every one that JSON has no word for, such as the ends of an
+    interval of one seed."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

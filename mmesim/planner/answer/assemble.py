@@ -138,8 +138,9 @@ def _assembled(found: Found, beside: Reasons) -> Plan:
         confidence=bench.confidence, objective={target.name: target.limit for target in question.targets},
         chosen=chosen, nearest=option_of(search, found.nearest) if found.nearest else None,
         runner_up=_runner_up(found, every), options=every, written=written.name, limits=beside.limits,
-        headroom=beside.headroom, swings=beside.swings, pareto=pareto(every, front), front=front, alternatives=beside.alternatives,
-        commitments=beside.commitments, survival=beside.survival, sentences=(), notes=_notes(found), effort=effort,
+        headroom=beside.headroom, swings=beside.swings, pareto=pareto(every, front), front=front,
+        alternatives=beside.alternatives, commitments=beside.commitments, survival=beside.survival, sentences=(),
+        notes=_notes(found), effort=effort,
         timing={"wall_s": time.perf_counter() - found.started_s, "processes": question.workers.processes})
 
 
@@ -161,14 +162,17 @@ def _runner_up(found: Found, every: Sequence[Option]) -> Option | None:
     best = (met or missed or [None])[0]
     if best is not None:
         option = option_of(found.search, best)
-        return replace(option, why=_why_dearer(found.search.cost_per_hour(best), price)) if best.status == "met" else option
+        why = _why_dearer(found.search.cost_per_hour(best), price) if best.status == "met" else option.why
+        return replace(option, why=why)
     ruled = [option for option in every if option.status == "ruled out" and option.cost_per_month]
     return ruled[0] if ruled else None
 
 
 def _why_dearer(cost: float, price: float) -> str:
     more = cost / price - 1 if price else 0.0
-    return f"meets the objective too, and costs {more:.0%} more" if more > SAME_COST else "costs the same, nearer to the limit"
+    if more <= SAME_COST:
+        return "costs the same, and is nearer to the limit"
+    return f"meets the objective too, and costs {more:.0%} more"
 
 
 def _notes(found: Found) -> list[str]:

@@ -1,8 +1,8 @@
 """What limits a fleet: its cheaper neighbour, which just fails, with more of one resource at a time.
 
-A resource binds if with more of it alone the neighbour would meet the objective. That is an experiment, not a reading of
-utilisations: memory that is full is no limit as long as nothing that matters is pushed out of it. Several may bind (each
-of them would do), or none alone.
+A resource binds if with more of it alone the neighbour would meet the objective. That is an experiment, not a reading
+of utilisations: memory that is full is no limit as long as nothing that matters is pushed out of it. Several may bind
+(each of them would do), or none alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BURSTS, PROVISIONING = "bursts", "provisioning"
 
 
 def limits(probe: Probe, failing: Trial) -> tuple[list[Limit], Seen]:
-    """What a failing candidate would do with more of each resource, what helps most first, and what it does as it is."""
+    """What a failing candidate would do with more of each resource, what helps most first; what it does as it is."""
     kind = "gpu" if failing.arm.kind.gpu else "cpu"
     asked = [(relief.resource, relief.change, Variation(scaled=relief.scaled, trial=failing))
              for relief in RELIEFS if kind in relief.on]

@@ -45,8 +45,8 @@ def mixed(search: Search, chosen: Trial) -> Alternative | None:
         return None
     best, cost = min(splits, key=lambda one: one.cost_per_hour), search.cost_per_hour(chosen)
     if best.cost_per_hour >= cost:
-        return Alternative("mixed fleet", True, best.cost_per_hour * HOURS_PER_MONTH, None,
-                           f"{_models(best.hot)} on endpoints of their own and the rest together would cost more, by arithmetic")
+        why = f"{_models(best.hot)} on endpoints of their own and the rest together would not cost less, by arithmetic"
+        return Alternative("mixed fleet", True, best.cost_per_hour * HOURS_PER_MONTH, None, why)
     return _simulated(search, chosen, best)
 
 
@@ -83,8 +83,9 @@ def _simulated(search: Search, chosen: Trial, split: Split) -> Alternative:
     for names in [*([name] for name in split.hot), split.tail]:
         best = _sized(search, _part(chosen.arm, names))
         if best is None:
-            return Alternative("mixed fleet", False, None, None, f"{_models(names)} alone do not meet the objective within "
-                               f"{search.bench.question.settings.instances.max} instances", is_simulated=True)
+            most = search.bench.question.settings.instances.max
+            why = f"{_models(names)} alone do not meet the objective with up to {most} instances"
+            return Alternative("mixed fleet", False, None, None, why, is_simulated=True)
         cost = best.instances * chosen.arm.price_per_hour
         total += cost
         rows.append({"models": _models(names), "instance_type": chosen.arm.kind.name, "instances": best.instances,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mmesim.planner.plan.bench import CLOSE, Bench, status_of
 from mmesim.planner.plan.trial import Level, Trial
@@ -51,7 +52,8 @@ def _first(bench: Bench, trial: Trial) -> Work:
     status = bench.by_spread(cells)
     if status == "met" or (status == "missed" and worst > CLOSE):
         trial.status = status
-        trial.why = said(bench.judged(cells, 0)[bench.targets.index(target)]) if status == "missed" else ""
+        one = bench.judged(cells, 0)[bench.targets.index(target)]
+        trial.why = said(replace(one, status="missed")) if status == "missed" else ""
 
 
 def settle(bench: Bench, trial: Trial) -> Work:
