@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from mmesim.planner.compare import stats
 from mmesim.planner.compare.ranking import WHOLE
-from mmesim.planner.history.fidelity import Numbers, Trust
+from mmesim.planner.history.fidelity import Numbers, Trust, possible
 from mmesim.planner.history.numbers import ERRORS, HITS, Number, key_quantile
 from mmesim.results.comparison import Interval, Metric
 from mmesim.results.comparison_interval import interval
@@ -32,7 +32,7 @@ def effects(numbers: Sequence[Number], base: Sequence[Numbers], changed: Sequenc
 
 def _effect(metric: Metric, base: Sequence[float | None], changed: Sequence[float | None], known: Agreement | None,
             confidence: float, trust: Trust) -> Effect | None:
-    apart, ours = stats.difference(changed, base, confidence), interval(changed, confidence)
+    apart, ours = stats.difference(changed, base, confidence), possible(interval(changed, confidence), metric)
     if apart is None or ours is None:
         return None
     relative = stats.relative(changed, base, confidence)
@@ -54,8 +54,7 @@ def _each(value: Interval, times: float, plus: float) -> Interval:
 
 def _kept_within(value: Interval, most: float) -> Interval:
     """Between nothing and all; the ends of one seed's interval stay infinite."""
-    mean = min(most, max(0.0, value.mean))
-    return replace(stats.within(value, 0.0, most) or value, mean=mean)
+    return replace(stats.within(value, 0.0, most) or value, mean=min(most, max(0.0, value.mean)))
 
 
 # ---- in words
