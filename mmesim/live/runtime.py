@@ -187,8 +187,8 @@ class Runtime:
         return fresh
 
     def _may_move_on(self, ticket: Ticket) -> bool:
-        """Whether a request whose server was lost before it was sent may arrive anew: also one that had just been let go,
-        for whoever waits has not sent it yet."""
+        """Whether a request whose server was lost before it was sent may arrive anew: also one that had just been let
+        go, for whoever waits has not sent it yet."""
         return (ticket.failure is Failure.INSTANCE_LOST and ticket.instance != NONE
                 and ticket.attempt < MAX_ATTEMPTS and not self.draining)
 

@@ -55,7 +55,7 @@ def in_place(folder: Path, marker: str) -> Iterator[Path]:
 
 
 def finite(value: Any) -> Any:
-    """Plain data, numbers of NumPy as Python's, with null for every one that JSON has no word for, such as the ends of an
+    """Plain data, numbers of NumPy as Python's, with null for each that JSON has no word for, such as the ends of an
     interval of one seed."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}

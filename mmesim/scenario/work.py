@@ -27,4 +27,4 @@ def least_per_item(group: Group, seconds: Callable[[int], float]) -> float:
     assert group.profile.file.latency is not None
     measured = [point.batch for point in group.profile.file.latency.batches if point.batch <= most]
     sizes = range(1, max(measured, default=1) + 1) if group.profile.has_gap else measured
-    return min(seconds(size) / size for size in {1, most, *sizes})
+    return float(min(seconds(size) / size for size in {1, most, *sizes}))

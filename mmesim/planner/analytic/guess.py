@@ -183,7 +183,8 @@ class _Guess:
         rates, r = self.asked.rates_rps, min(self.asked.repeat, 0.99)
         passing = float(rates.sum()) * wait_s
         mates = r / (1 - r) * -np.expm1(-passing * (1 - r) / max(self.asked.reach, 1.0))
-        join = rates * wait_s + np.minimum(mates, passing)
+        mates = np.minimum(mates, passing)
+        join = mates + (1 - r) * rates * wait_s * (1 + mates)
         ratio = miss * (1 + join) / (1 + miss * join)
         return _Cold(ratio, 1 / (1 + join), rates * miss / (1 + miss * join), wait_s, fetched)
 

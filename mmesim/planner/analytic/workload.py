@@ -5,7 +5,7 @@ rate: what stands here is the most that they can ask for, users over wait plus t
 
 Sessions are the DAR process of :mod:`mmesim.workload.popularity`. A trace's `repeat` and `reach` are those with which
 its requests come back to their model as they do: P(no request for the model of this one among the T before it),
-counted, is nearest to h(T) sum_i p_i exp(-p_i H(T)) of :mod:`mmesim.planner.analytic.cache`, over T = 1, 2, 4 ….
+counted, is nearest to h(T) sum_i p_i (1 - p_i)^H(T) of :mod:`mmesim.planner.analytic.cache`, over T = 1, 2, 4 ….
 """
 
 from __future__ import annotations
@@ -321,7 +321,7 @@ def sessions_of(sequence: NDArray[np.int32]) -> tuple[float, float]:
     back = np.where(before == FIRST, np.inf, np.arange(len(sequence)) - before)
     found = np.array([(back > way).mean() for way in ways])
     clusters = np.concatenate(([0.0], np.geomspace(0.1, ways[-1], 200)))
-    absent = np.array([shares @ np.exp(-shares * number) for number in clusters])
+    absent = np.array([shares @ (1 - shares) ** number for number in clusters])  # exact, where one model has much
 
     def error(repeat: float, reach: float) -> float:
         sessions = Sessions(repeat, reach)

@@ -21,8 +21,9 @@ def options(search: Search, not_made: Sequence[NoArm]) -> list[Option]:
     """Everything that was examined, cheapest first, and what was ruled out."""
     seen = [option_of(search, trial) for trial in search.trials.values() if trial.status != "open" or trial.seeds]
     most = search.bench.question.settings.instances.max
-    ruled = [Option(f"{one.instances} or more x {one.arm.name}", one.arm.kind.name, one.instances, most, one.arm.settings,
-                    "ruled out", one.why, _exactly(one.cost_per_hour * HOURS_PER_MONTH)) for one in search.ruled_out]
+    ruled = [Option(f"{one.instances} or more x {one.arm.name}", one.arm.kind.name, one.instances, most,
+                    one.arm.settings, "ruled out", one.why, _exactly(one.cost_per_hour * HOURS_PER_MONTH))
+             for one in search.ruled_out]
     impossible = [Option(one.name, one.kind.name, 0, 0, one.settings, "ruled out", one.why, None) for one in not_made]
     return [*sorted(seen, key=_cost), *sorted(ruled, key=_cost), *impossible]
 
@@ -35,7 +36,8 @@ def option_of(search: Search, trial: Trial) -> Option:
     return Option(
         name=trial.name, instance_type=trial.arm.kind.name, instances=trial.instances,
         most_instances=fleet.max if trial.arm.autoscales else trial.instances, settings=trial.settings,
-        status=trial.status, why=trial.why or "meets every target", cost_per_month=_cost_per_month(search, trial, cells),
+        status=trial.status, why=trial.why or "meets every target",
+        cost_per_month=_cost_per_month(search, trial, cells),
         targets=trial.targets or (bench.judged(cells, 0) if cells else ()), values=values(cells, bench.confidence),
         seeds=len(cells), requests=bench.requests_of(trial))
 

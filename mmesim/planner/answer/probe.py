@@ -1,8 +1,8 @@
 """Variations of a candidate: what would be if one thing were different.
 
 They are simulated at the cheapest level that can tell: the busiest time where the candidate has been simulated both
-there and whole, with the difference of the two taken over; else whole. Where the objective has to hold with a loss, each
-variation is judged with that loss too. All variations run with the same seeds as the candidate.
+there and whole, with the difference of the two taken over; else whole. Where the objective has to hold with a loss,
+each variation is judged with that loss too. All variations run with the same seeds as the candidate.
 """
 
 from __future__ import annotations
@@ -116,10 +116,12 @@ class Probe:
         """The whole run's excess above that of the busiest time, for the candidate itself."""
         pairs = zip(self.bench.orders(self.trial, Level.WHOLE, range(self._seeds)),
                     self._at(Level.BUSIEST, Variation()), strict=True)
-        differences = [self.bench.excess(target, self.bench.cell(whole)) - self.bench.excess(target, self.bench.cell(part))
-                       for whole, part in pairs]
+        differences = [self._excess(target, whole) - self._excess(target, part) for whole, part in pairs]
         mean = float(np.mean(differences))
         return mean if math.isfinite(mean) else 0.0
+
+    def _excess(self, target: Target, order: Order) -> float:
+        return self.bench.excess(target, self.bench.cell(order))
 
     def _value(self, target: Target, cells: Sequence[Cell], shift: float) -> float | None:
         """Mean value, moved as the excess is."""

@@ -43,7 +43,7 @@ ASSUMED = (
     Assumed("endpoint.server.load_time_cv", "0", "0.5", GUESS),
     Assumed("endpoint.server.load_threads", "1", "8", "Triton's default 4; containers differ"),
     Assumed("endpoint.server.frontend_overhead", "2ms", "20ms", GUESS),
-    Assumed("endpoint.provisioning.time", "240s", "900s", "300 to 360 s seen; AWS says several minutes", only="autoscaled"),
+    Assumed("endpoint.provisioning.time", "240s", "900s", "300 to 360 s seen, up to 15 min guessed", only="autoscaled"),
     Assumed("load times", "half", "double", GUESS, {"loads": 2.0}, {"loads": 0.5}),
     Assumed("network", "half", "double", "baseline and burst rates differ by 2 to 10 x", {"network": 0.5},
             {"network": 2.0}),
@@ -51,7 +51,7 @@ ASSUMED = (
 
 
 def swings(question: Question, probe: Probe, error: float, source: str) -> list[Swing]:
-    """Every assumption, the largest effect first; `error`: of the service times, as a fraction, and where it is from."""
+    """Every assumption, the largest effect first; `error`: of the service times, a fraction, and where it is from."""
     times = Assumed(SERVICE_TIMES, f"-{error:.0%}", f"+{error:.0%}", source, {"compute": 1 / (1 - error)},
                     {"compute": 1 / (1 + error)})
     asked = [(one, _ends(question, probe.trial, one)) for one in (times, *ASSUMED)

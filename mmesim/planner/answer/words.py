@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from mmesim.planner.plan.decide import said
 from mmesim.results.plan import Alternative, Headroom, Limit, Option, Plan, Swing
 from mmesim.results.targets import amount, target_title, unit_of
-from mmesim.units import format_percent
 
 
 def sentences(plan: Plan, written: Option | None) -> list[str]:
@@ -19,7 +18,7 @@ def _found(plan: Plan, written: Option | None) -> Iterator[str]:
     chosen = plan.chosen
     assert chosen is not None
     yield f"Deploy {chosen.name}: {money(chosen)} a month."
-    yield (f"It meets every target, each at {format_percent(plan.confidence)}, in {chosen.seeds} runs with different seeds: "
+    yield (f"It meets every target, each at {100 * plan.confidence:g} %, in {chosen.seeds} runs with different seeds: "
            f"{'; '.join(map(said, chosen.targets))}.")
     yield from _of_limits(plan.limits)
     yield from _of_growth(plan.headroom)
@@ -36,8 +35,9 @@ def _nothing_found(plan: Plan) -> Iterator[str]:
     yield "Nothing in the space meets the objective."
     if plan.nearest is None:
         return
-    yield f"Nearest: {plan.nearest.name}, {money(plan.nearest)} a month: {'; '.join(map(said, plan.nearest.targets))}."
-    reached = [f"{target_title(target.name)} {amount(target.value.mean, target.unit)}" for target in plan.nearest.targets
+    found = plan.nearest.targets
+    yield f"Nearest: {plan.nearest.name}, {money(plan.nearest)} a month: {'; '.join(map(said, found))}."
+    reached = [f"{target_title(target.name)} {amount(target.value.mean, target.unit)}" for target in found
                if target.status != "met" and target.value is not None]
     if reached:
         yield f"The nearest objective that it can meet: {', '.join(reached)}."
@@ -69,7 +69,8 @@ def _of_growth(headroom: Sequence[Headroom]) -> Iterator[str]:
         if one.fails is None:
             yield f"It takes {more} more {one.what} and would take more."
         else:
-            yield f"It takes {more} more {one.what}; with {one.fails - 1:.0%} more it misses {target_title(one.target)}."
+            missed = target_title(one.target)
+            yield f"It takes {more} more {one.what}; with {one.fails - 1:.0%} more it misses {missed}."
 
 
 def _of_survival(plan: Plan) -> Iterator[str]:

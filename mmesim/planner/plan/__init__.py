@@ -1,1 +1,1 @@
-"""The capacity planner: the cheapest fleet that meets the objective, found by bounds and simulation, with its reasons."""
+"""The capacity planner's search: the cheapest fleet that meets the objective, by bounds and simulation."""

@@ -124,7 +124,7 @@ class Bench:
 
     def requests_of(self, trial: Trial) -> int:
         """Simulated to decide on a candidate."""
-        counts = {Level.BUSIEST: 1 if self.busiest_is_worth else 0, Level.LOSS: max(1, trial.losses), Level.WHOLE: trial.seeds}
+        counts = {Level.BUSIEST: int(self.busiest_is_worth), Level.LOSS: max(1, trial.losses), Level.WHOLE: trial.seeds}
         files = {order.file for level, count in counts.items() for order in self.orders(trial, level, range(count))}
         return sum(self._known[file].invocations for file in files if file in self._known)
 

@@ -1,7 +1,7 @@
-"""Where the smallest fleet lies that meets the objective: between sizes that are known to miss it and one that meets it.
+"""Where the smallest fleet lies that meets the objective: above those known to miss it, up to one that meets it.
 
-From a guess by galloping (steps of 1, 2, 4 …) to either side, then by bisection: a good guess costs two looks, a bad one
-the logarithm of its distance (Bentley and Yao, Information Processing Letters 5, 1976).
+From a guess by galloping (steps of 1, 2, 4 …) to either side, then by bisection: a good guess costs two looks, a bad
+one the logarithm of its distance (Bentley and Yao, Information Processing Letters 5, 1976).
 """
 
 from __future__ import annotations

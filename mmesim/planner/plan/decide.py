@@ -34,7 +34,8 @@ def decide(bench: Bench, trial: Trial) -> Work:
         yield bench.orders(trial, Level.LOSS, [0])
         worst, target = bench.worst(bench.cell(*bench.orders(trial, Level.LOSS, [0])))
         if worst > CLOSE:
-            trial.status, trial.why = "missed", f"{target_title(target.name)}, {lost(bench)}: more than {math.exp(CLOSE):g} x the limit"
+            much = f"more than {math.exp(CLOSE):g} x the limit"
+            trial.status, trial.why = "missed", f"{target_title(target.name)}, {lost(bench)}: {much}"
             return
     yield from _first(bench, trial)
     if trial.status == "open":

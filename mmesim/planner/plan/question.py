@@ -19,6 +19,8 @@ from mmesim.scenario.schema import Scenario
 AS_MEANT = ("checks={intended_overload: true, hopeless_objective: true}",)
 """A plan looks at fleets that are too small, and says so of objectives that none can meet."""
 
+OWN = ("endpoint.instance_type", "endpoint.instances", "seed", "name")
+"""Settings that a plan sets itself."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Question:
     """``path=value`` on top of it."""
     folder: Path
     """Of the plan: runs are kept in its ``.cells``, scaled profiles in its ``profiles``."""
-    workers: Workers = Workers()
+    workers: Workers = field(default_factory=Workers)
     scale: Scale | None = field(default=None, repr=False)
     name: str = "plan"
     command: str = ""
@@ -114,8 +116,9 @@ class Question:
             yield Problem("the busiest time of a closed loop is not known", path="plan.survive",
                           hint="plan with open arrivals or a trace")
         for path in (*settings.choose, *settings.tune):
-            if path in ("endpoint.instance_type", "endpoint.instances", "seed", "name") or path.startswith("plan."):
-                yield Problem(f"{path} is not chosen here", path="plan.choose" if path in settings.choose else "plan.tune",
+            if path in OWN or path.startswith("plan."):
+                where = "plan.choose" if path in settings.choose else "plan.tune"
+                yield Problem(f"{path} is not chosen here", path=where,
                               hint="instance types and the size of the fleet have settings of their own in plan")
 
 

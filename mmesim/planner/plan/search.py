@@ -107,7 +107,8 @@ class Search:
         """The candidate; the same one whenever it is asked for."""
         numbers, scenario = numbers or {}, arm.scenario
         if numbers:
-            scenario = self.bench.question.load([f"{path}={value}" for path, value in {**arm.settings, **numbers}.items()])
+            changes = {**arm.settings, **numbers}
+            scenario = self.bench.question.load([f"{path}={value}" for path, value in changes.items()])
         made = Trial(arm, instances, numbers, arm.sized(scenario, instances), self.windows)
         return self.trials.setdefault(made.key, made)
 
@@ -138,7 +139,8 @@ class Search:
     def _of_arm(self, prospect: Prospect) -> Work:
         most = self.bench.question.settings.instances.max
         if prospect.least > most:
-            self.ruled_out.append(RuledOut(prospect.arm, prospect.least, prospect.least_cost_per_hour, prospect.need.why))
+            cost, why = prospect.least_cost_per_hour, prospect.need.why
+            self.ruled_out.append(RuledOut(prospect.arm, prospect.least, cost, why))
         elif prospect.arm.tune:
             from mmesim.planner.plan.tuning import tuned
             yield from self.smallest(prospect, (yield from tuned(self, prospect)))

@@ -88,10 +88,11 @@ def _combinations(choose: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(choose, values, strict=True)) for values in product(*choose.values())]
 
 
-def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[str, str], profiles: Fitted) -> Arm | NoArm:
+def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[str, str],
+         profiles: Fitted) -> Arm | NoArm:
     if profiles.missing:
-        return NoArm(name, kind, settings, f"no profile of {', '.join(profiles.missing)} for {kind.gpu or 'the CPU'}, and "
-                                           "no rule to scale one")
+        lacking, device = ", ".join(profiles.missing), kind.gpu or "the CPU"
+        return NoArm(name, kind, settings, f"no profile of {lacking} for {device}, and no rule to scale one")
     own = kind.name == question.scenario.endpoint.instance_type
     try:
         tune = _there(question.settings.tune, question.load(_as_overrides(question, settings, {})))

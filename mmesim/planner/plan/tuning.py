@@ -1,9 +1,9 @@
 """Numbers of an arm, found by the optimiser: the cheapest among those that meet the objective.
 
 The tree-structured Parzen estimator of optuna (Bergstra et al., NeurIPS 2011), which is told by how much a candidate
-misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of the
-numbers. Each candidate is run once, over the whole of the scenario; the numbers of the best are then sized and settled
-like any other arm.
+misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of
+the numbers. Each candidate is run once, over the whole of the scenario; the numbers of the best are then sized and
+settled like any other arm.
 """
 
 from __future__ import annotations
