@@ -7,11 +7,12 @@ of utilisations: memory that is full is no limit as long as nothing that matters
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from mmesim.planner.analytic import demand
-from mmesim.planner.answer.probe import Probe, Seen, Variation
+from mmesim.planner.answer.probe import Probe, Seen, Variation, as_it_is
 from mmesim.planner.plan.trial import Trial
 from mmesim.results.plan import Limit
 from mmesim.scenario.schema import Scenario
@@ -28,6 +29,7 @@ class Relief:
     resource: str
     change: str
     scaled: Mapping[str, float] = field(default_factory=dict)
+    changed: Callable[[Scenario], Scenario] = as_it_is
     on: str = "gpu cpu"
     """The kinds of endpoint that have it."""
 
@@ -42,24 +44,42 @@ RELIEFS = (
     Relief("loads", f"loads {MUCH:g} x as fast", {"loads": MUCH}),
     Relief("disk", f"{MUCH:g} x the disk", {"disk": MUCH}),
 )
+PAIRED = 4
+"""Resources of which each two are tried together, where none does alone."""
 BURSTS, PROVISIONING = "bursts", "provisioning"
 
 
 def limits(probe: Probe, failing: Trial) -> tuple[list[Limit], Seen]:
-    """What a failing candidate would do with more of each resource, what helps most first; what it does as it is."""
+    """What a failing candidate would do with more of each resource, what helps most first; what it does as it is.
+
+    Where no resource binds alone, also with more of each two of those that help most.
+    """
     kind = "gpu" if failing.arm.kind.gpu else "cpu"
-    asked = [(relief.resource, relief.change, Variation(scaled=relief.scaled, trial=failing))
-             for relief in RELIEFS if kind in relief.on]
+    reliefs = [relief for relief in RELIEFS if kind in relief.on]
     if _has_bursts(failing.scenario):
-        asked.append((BURSTS, "the same mean rate without bursts", Variation(_evenly, trial=failing)))
+        reliefs.append(Relief(BURSTS, "the same mean rate without bursts", changed=_evenly))
     if failing.arm.autoscales:
-        asked.append((PROVISIONING, "instances join at once", Variation(_joining_at_once, trial=failing)))
-    before, *after = probe.see([Variation(trial=failing), *(one for *_, one in asked)], "what limits it")
+        reliefs.append(Relief(PROVISIONING, "instances that join at once", changed=_joining_at_once))
+    [before] = probe.see([Variation(trial=failing)], "what limits it")
+    found = _relieved(probe, failing, before, reliefs)
+    if not before.met and not any(limit.binds for limit, _ in found):
+        best = [relief for _, relief in found if relief.scaled][:PAIRED]
+        found = [*_relieved(probe, failing, before, [_both(*pair) for pair in combinations(best, 2)]), *found]
+    return [limit for limit, _ in found], before
+
+
+def _relieved(probe: Probe, failing: Trial, before: Seen, reliefs: Sequence[Relief]) -> list[tuple[Limit, Relief]]:
+    """Each relief, the one that helps most first; those that bind lead."""
+    seen = probe.see([Variation(one.changed, one.scaled, failing) for one in reliefs], "what limits it")
+    ordered = sorted(zip(reliefs, seen, strict=True), key=lambda pair: max(pair[1].excesses.values()))
     target = before.worst
-    found = [(seen.excesses[target], Limit(resource, change, not before.met and seen.met, target, before.values[target],
-                                           seen.values[target]))
-             for (resource, change, _), seen in zip(asked, after, strict=True)]
-    return [limit for _, limit in sorted(found, key=lambda one: (not one[1].binds, one[0]))], before
+    return [(Limit(one.resource, one.change, not before.met and after.met, target, before.values[target],
+                   after.values[target]), one) for one, after in ordered]
+
+
+def _both(first: Relief, second: Relief) -> Relief:
+    return Relief(f"{first.resource} and {second.resource}", f"{first.change} and {second.change}",
+                  {**first.scaled, **second.scaled})
 
 
 def _has_bursts(scenario: Scenario) -> bool:
