@@ -44,7 +44,8 @@ RELIEFS = (
     Relief("loads", f"loads {MUCH:g} x as fast", {"loads": MUCH}),
     Relief("disk", f"{MUCH:g} x the disk", {"disk": MUCH}),
 )
-PAIRED = 4
+PAIRED = {"gpu": ("GPU memory", "GPU time", "host CPU", "network", "loads"),
+          "cpu": ("host memory", "vCPU time", "network", "loads")}
 """Resources of which each two are tried together, where none does alone."""
 BURSTS, PROVISIONING = "bursts", "provisioning"
 
@@ -52,7 +53,8 @@ BURSTS, PROVISIONING = "bursts", "provisioning"
 def limits(probe: Probe, failing: Trial) -> tuple[list[Limit], Seen]:
     """What a failing candidate would do with more of each resource, what helps most first; what it does as it is.
 
-    Where no resource binds alone, also with more of each two of those that help most.
+    Where no resource binds alone, also with more of each two (`PAIRED`): what passes one bottleneck piles up at the next,
+    so that the first alone may even look worse.
     """
     kind = "gpu" if failing.arm.kind.gpu else "cpu"
     reliefs = [relief for relief in RELIEFS if kind in relief.on]
@@ -63,8 +65,8 @@ def limits(probe: Probe, failing: Trial) -> tuple[list[Limit], Seen]:
     [before] = probe.see([Variation(trial=failing)], "what limits it")
     found = _relieved(probe, failing, before, reliefs)
     if not before.met and not any(limit.binds for limit, _ in found):
-        best = [relief for _, relief in found if relief.scaled][:PAIRED]
-        found = [*_relieved(probe, failing, before, [_both(*pair) for pair in combinations(best, 2)]), *found]
+        paired = [relief for relief in reliefs if relief.resource in PAIRED[kind]]
+        found = [*_relieved(probe, failing, before, [_both(*pair) for pair in combinations(paired, 2)]), *found]
     return [limit for limit, _ in found], before
 
 
