@@ -53,8 +53,8 @@ BURSTS, PROVISIONING = "bursts", "provisioning"
 def limits(probe: Probe, failing: Trial) -> tuple[list[Limit], Seen]:
     """What a failing candidate would do with more of each resource, what helps most first; what it does as it is.
 
-    Where no resource binds alone, also with more of each two (`PAIRED`): what passes one bottleneck piles up at the next,
-    so that the first alone may even look worse.
+    Where no resource binds alone, also with more of each two (`PAIRED`): what passes one bottleneck piles up at the
+    next, so that the first alone may even look worse.
     """
     kind = "gpu" if failing.arm.kind.gpu else "cpu"
     reliefs = [relief for relief in RELIEFS if kind in relief.on]
