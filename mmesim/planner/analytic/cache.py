@@ -84,11 +84,13 @@ class Sessions:
 
 
 def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat: float = 0.0,
-         reach: float = 1.0, outside: Floats | float = 0.0) -> Held:
+         reach: float = 1.0, outside: Floats | float = 0.0,
+         leaving: Floats | float = 0.0) -> Held:
     """What a memory of `room` bytes does for models of these shares of the requests and sizes in bytes.
 
     `outside`: requests for a model that come after a miss before its load begins and takes room. They make its cycle
     longer: P(there) = (1 - q) / (1 + outside q), q being P(absent) without them (as with a TTL and coalesced loads).
+    `leaving`: the same while it is being unloaded, which takes room too.
     Models that are never asked for are never there. LFU: exactly those that it would hold for ever.
     """
     asked = shares > 0
@@ -105,7 +107,10 @@ def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat:
         found = of(mean)
         return found / (1 + outside * (1 - found))
 
-    clusters = _at_capacity(shares, sizes, room, there)
+    def taken(mean: Floats) -> Floats:
+        return there(mean) + leaving * (1 - of(mean)) / (1 + outside * (1 - of(mean)))
+
+    clusters = _at_capacity(shares, sizes, room, taken)
     requests = sessions.requests_with(clusters)
     heads = float(sessions.heads(np.array(requests)))
     return Held(np.where(asked, 1 - heads * (1 - of(shares * clusters)), 0.0), there(shares * clusters), requests)

@@ -154,16 +154,16 @@ class _Guess:
     def _cold_waiting(self, shares: Floats, room: float, instances: float, waits_s: float) -> _Cold:
         """The same, if loads wait so long before they begin."""
         models, asked, total = self.models, self.asked, float(self.asked.rates_rps.sum())
-        outside = asked.rates_rps * waits_s
-        found = held(shares, models.bytes, room, self.rule, asked.repeat, asked.reach, outside)
+        outside = asked.rates_rps * (waits_s + self.unload_s)
+        leaving = asked.rates_rps * (1 - asked.repeat) * self.unload_s
+        found = held(shares, models.bytes, room, self.rule, asked.repeat, asked.reach, outside, leaving)
         full_s = found.requests / total if total else inf
         begin_s, end_s = asked.warmup_s, asked.warmup_s + asked.measured_s
         first = self._first_misses(shares, total, min(begin_s, full_s), min(end_s, full_s))
         later = np.where(shares > 0, 1 - found.hit, 0.0) * max(0.0, end_s - max(begin_s, full_s)) / asked.measured_s
         miss = np.minimum(1.0, first + later)
         fetched = np.minimum(1.0, first / np.maximum(miss, 1e-12) + (not self._keeps_files(instances)))
-        alone_s = models.load_s + fetched * models.fetch_s + (1 - fetched) * self.unload_s
-        return self._joined(miss, alone_s + waits_s, fetched)
+        return self._joined(miss, waits_s + fetched * models.fetch_s + (1 - fetched) * self.unload_s, fetched)
 
     def _first_misses(self, shares: Floats, total: float, begin_s: float, end_s: float) -> Floats:
         """(models,) misses of [begin, end) while nothing is evicted yet, over the requests of the measured time:
@@ -178,15 +178,22 @@ class _Guess:
         disk_bytes = instances * self.models.room.disk_bytes
         return self.server.keep_on_disk and float(self.models.disk_bytes.sum()) <= disk_bytes
 
-    def _joined(self, miss: Floats, wait_s: Floats, fetched: Floats) -> _Cold:
-        """With the requests that come while their model loads: of its own rate, and of its session."""
+    def _joined(self, miss: Floats, before_s: Floats, fetched: Floats) -> _Cold:
+        """With the requests that come while their model waits for its load and while it loads. In `before_s` it has no
+        memory yet, and its time there begins so much later; the load itself is a part of that time."""
+        wait_s = before_s + self.models.load_s
+        mates, others = self._coming(wait_s)
+        extra = self._coming(before_s)[1]
+        join = mates + others
+        cycle = np.maximum(1 / np.maximum(miss, 1e-12), 1 + join - extra) + extra  # requests from miss to miss
+        return _Cold((1 + join) / cycle, 1 / (1 + join), self.asked.rates_rps / cycle, wait_s, fetched)
+
+    def _coming(self, time_s: Floats) -> tuple[Floats, Floats]:
+        """(models,) requests in so long a time after a miss: of its own session, and of those that begin in it."""
         rates, r = self.asked.rates_rps, min(self.asked.repeat, 0.99)
-        passing = float(rates.sum()) * wait_s
-        mates = r / (1 - r) * -np.expm1(-passing * (1 - r) / max(self.asked.reach, 1.0))
-        mates = np.minimum(mates, passing)
-        join = mates + (1 - r) * rates * wait_s * (1 + mates)
-        ratio = miss * (1 + join) / (1 + miss * join)
-        return _Cold(ratio, 1 / (1 + join), rates * miss / (1 + miss * join), wait_s, fetched)
+        passing = float(rates.sum()) * time_s
+        mates = np.minimum(passing, r / (1 - r) * -np.expm1(-passing * (1 - r) / max(self.asked.reach, 1.0)))
+        return mates, np.asarray((1 - r) * rates * time_s * (1 + mates))
 
     def _queue_s(self, cold: _Cold, instances: float) -> float:
         """Mean wait for a load thread; the network as a queue of one."""
