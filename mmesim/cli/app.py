@@ -21,6 +21,7 @@ from mmesim.cli import (
     results,
     run,
     scenarios,
+    sweep,
     system,
     trace_describe,
     trace_fit,
@@ -46,8 +47,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG,
     help="Simulate a multi-model GPU endpoint (SageMaker MME with Triton) before you pay for it.")
 
-COMMANDS = {"run": run.run, "compare": compare.compare, "plan": plan.plan, "explain": explain.explain,
-            "replay": replay.replay, "report": results.report, "what-if": what_if.what_if,
+COMMANDS = {"run": run.run, "compare": compare.compare, "sweep": sweep.sweep, "plan": plan.plan,
+            "explain": explain.explain, "replay": replay.replay, "report": results.report, "what-if": what_if.what_if,
             "init": scenarios.init, "schema": scenarios.schema, "twins": twins.twins, "policies": policies.policies,
             "check-policy": policies.check_policy, "catalog": system.catalog, "doctor": system.doctor}
 for _name, _command in COMMANDS.items():
