@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 Rule = Literal["lru", "fifo", "random", "lfu"]
 FEW, POINTS = 64, 300
 """Of the table of H: so many requests one by one (H is the sum of h before each), then so many points."""
-BISECTIONS = 44
+BISECTIONS = 30
 LEAST_BYTES = 1e-9
 """What takes nothing."""
 MOST = 1e12
@@ -44,12 +44,10 @@ MOST = 1e12
 
 @dataclass(frozen=True)
 class Held:
-    """What a memory holds and hits in the long run."""
+    """What a memory does in the long run."""
 
     hit: Floats
     """(models,) P(a request finds its model, or a load of it on its way), with sessions."""
-    resident: Floats
-    """(models,) part of the time in memory."""
     requests: float
     """Requests until the memory is full, and for which an unused model stays in LRU; inf: it never is full."""
 
@@ -83,37 +81,32 @@ class Sessions:
         return np.interp(requests, self._requests, self._clusters)
 
 
-def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat: float = 0.0,
-         reach: float = 1.0, outside: Floats | float = 0.0,
-         leaving: Floats | float = 0.0) -> Held:
+def held(shares: Floats, sizes: Floats, room: float, rule: Rule = "lru", repeat: float = 0.0, reach: float = 1.0,
+         outside: Floats | float = 0.0, leaving: Floats | float = 0.0) -> Held:
     """What a memory of `room` bytes does for models of these shares of the requests and sizes in bytes.
 
     `outside`: requests for a model that come after a miss before its load begins and takes room. They make its cycle
-    longer: P(there) = (1 - q) / (1 + outside q), q being P(absent) without them (as with a TTL and coalesced loads).
-    `leaving`: the same while it is being unloaded, which takes room too.
+    longer: it is there for (1 - q) / (1 + outside q) of the time, q being P(absent) without them (as with a TTL and
+    coalesced loads). `leaving`: the same while it is being unloaded, which takes room too.
     Models that are never asked for are never there. LFU: exactly those that it would hold for ever.
     """
     asked = shares > 0
     if sizes[asked].sum() <= room:
-        return Held(asked.astype(float), asked.astype(float), np.inf)
+        return Held(asked.astype(float), np.inf)
     sessions = Sessions(repeat, reach)
     if rule == "lfu":
         requests = sessions.requests_with(_at_capacity(shares, sizes, room, _used_once))
-        resident = _most_asked(shares, sizes, room)
-        return Held(resident, resident, requests)
+        return Held(_most_asked(shares, sizes, room), requests)
     of = _used_once if rule == "lru" else _since_loaded
 
-    def there(mean: Floats) -> Floats:
-        found = of(mean)
-        return found / (1 + outside * (1 - found))
-
     def taken(mean: Floats) -> Floats:
-        return there(mean) + leaving * (1 - of(mean)) / (1 + outside * (1 - of(mean)))
+        found = of(mean)
+        return (found + leaving * (1 - found)) / (1 + outside * (1 - found))
 
     clusters = _at_capacity(shares, sizes, room, taken)
     requests = sessions.requests_with(clusters)
-    heads = float(sessions.heads(np.array(requests)))
-    return Held(np.where(asked, 1 - heads * (1 - of(shares * clusters)), 0.0), there(shares * clusters), requests)
+    heads, found = float(sessions.heads(np.array(requests))), of(shares * clusters)
+    return Held(np.where(asked, 1 - heads * (1 - found), 0.0), requests)
 
 
 def _used_once(mean: Floats) -> Floats:

@@ -1,25 +1,24 @@
 """What a fleet of n instances will probably do: a guess in milliseconds, to be checked by simulation.
 
-Memory: Che with sizes, policy and sessions (:mod:`mmesim.planner.analytic.cache`) over all instances' memory as one,
-less what cannot be filled; from empty instances on, so that first requests miss. Requests that come while their model
-loads wait too. GPU: batches share the device (processor sharing: S / (1 - rho)); a batch is what came while the one
-before ran; a burst is a geometric number K of requests at once, with 2K - 1 = cv^2 of the gaps: P(wait) = 1 - (1 - rho)
-/ K, mean then K S / (1 - rho). Host: M/M/c. The load is taken piece of time by piece of time, with what an overload
-leaves over (fluid). A fleet that scales itself is taken to have at each time what the load asks for, without delay.
+Memory: :mod:`mmesim.planner.analytic.misses`. GPU: batches share the device (processor sharing: S / (1 - rho)); a batch
+is what came while the one before ran; a burst is a geometric number K of requests at once, with 2K - 1 = cv^2 of the
+gaps: P(wait) = 1 - (1 - rho) / K, mean then K S / (1 - rho). Host: M/M/c. The load is taken piece of time by piece of
+time, with what an overload leaves over (fluid). A fleet that scales itself is taken to have at each time what the load
+asks for, without delay. Closed-loop clients: asymptotic bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil, inf
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmesim.planner.analytic.cache import Rule, Sessions, held
 from mmesim.planner.analytic.certain import Need, certain_needs
 from mmesim.planner.analytic.latency import Mixture
+from mmesim.planner.analytic.misses import Cold, Misses
 from mmesim.planner.analytic.models import GRID, Models, models_of
 from mmesim.planner.analytic.waiting import erlang_c, left_over_s, staffed
 from mmesim.planner.analytic.workload import Demand
@@ -31,14 +30,10 @@ LEVELS = 10
 """Of the load, each with as many requests."""
 ROUNDS = 10
 """Of the fixed point of batch sizes and load."""
-LONGEST_WAIT_S, CLOSE, WAIT_STEPS = 1200.0, 0.02, 16
-"""For a load thread: at most, found to within this part, in so many steps."""
 FULL = 0.98
 """Largest load of a queue in its steady state; above, the fluid says what waits."""
 TARGET_LOAD = 0.6
 """A fleet that scales itself keeps about this load."""
-RULES: Mapping[str, Rule] = {"fifo": "fifo", "random": "random", "lfu": "lfu", "lfu_da": "lfu"}
-"""Other evictions are taken as LRU."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +55,6 @@ class Estimate:
     error_rate: float
     binding: str
     """Resource of the largest use."""
-
-
-@dataclass(frozen=True)
-class _Cold:
-    """Misses of each model, (models,)."""
-
-    ratio: Floats
-    """Of its requests, with those that join a load."""
-    first: Floats
-    """Of these, those that begin one."""
-    loads_rps: Floats
-    wait_s: Floats
-    """Of a whole cold start."""
-    fetched: Floats
-    """Part of the loads that come from S3."""
 
 
 def estimate(scenario: Scenario, instances: int, asked: Demand) -> Estimate:
@@ -112,107 +92,11 @@ class _Guess:
     def __init__(self, scenario: Scenario, asked: Demand, models: Models) -> None:
         self.scenario, self.asked, self.models = scenario, asked, models
         self.endpoint, self.server = scenario.endpoint, scenario.endpoint.server
-        self.rule: Rule = RULES.get(self.endpoint.eviction.gpu.use, "lru")
-        self.sessions = Sessions(asked.repeat, asked.reach)
-        poll, unload_s = self.server.unload_poll, 0.1
-        self.unload_s = poll * (ceil(unload_s / poll) + 1) if poll else unload_s
+        self.misses = Misses(scenario, asked, models)
         self.allowed = _allowed_cold(scenario, models)
         self.excess = max(0.0, (asked.gap_cv2 - 1) / 2)
         self.own_burst = self.excess * asked.work * (asked.repeat + (1 - asked.repeat) * asked.shares)
         self.levels = self._levels()
-
-    # ---- memory
-
-    def room(self, instances: float) -> float:
-        """Bytes that models can fill on all instances together."""
-        models, some = self.models, self.asked.rates_rps > 0
-        usable, sizes = models.memory_bytes - models.base_bytes, models.bytes[some]
-        if usable <= 0 or not len(sizes):
-            return 0.0
-        alike = sizes.max() <= 1.01 * sizes.min() and sizes.min() > 0
-        unfilled = usable % float(sizes.mean()) if alike else min(usable, float(sizes.mean())) / 2
-        usable -= unfilled
-        if self.server.max_models:
-            usable = min(usable, self.server.max_models * float(sizes.mean()))
-        return instances * usable
-
-    def cold(self, instances: float) -> _Cold:
-        """Misses and loads, over the measured time."""
-        models, asked = self.models, self.asked
-        shares = np.where(models.pinned, 0.0, asked.shares)
-        room = max(0.0, self.room(instances) - float(models.bytes[models.pinned].sum()))
-        low, high, waits = 0.0, LONGEST_WAIT_S, 0.0
-        for _ in range(WAIT_STEPS):  # the longer the wait, the more requests join one load: it limits itself
-            cold = self._cold_waiting(shares, room, instances, waits)
-            longer = self._queue_s(cold, instances)
-            low, high = (waits, high) if longer > waits else (low, waits)
-            if high - low < CLOSE * (1 + low):
-                break
-            waits = (low * high) ** 0.5 if low else CLOSE if high == LONGEST_WAIT_S else high / 4
-        return cold
-
-    def _cold_waiting(self, shares: Floats, room: float, instances: float, waits_s: float) -> _Cold:
-        """The same, if loads wait so long before they begin."""
-        models, asked, total = self.models, self.asked, float(self.asked.rates_rps.sum())
-        outside = asked.rates_rps * (waits_s + self.unload_s)
-        leaving = asked.rates_rps * (1 - asked.repeat) * self.unload_s
-        found = held(shares, models.bytes, room, self.rule, asked.repeat, asked.reach, outside, leaving)
-        full_s = found.requests / total if total else inf
-        begin_s, end_s = asked.warmup_s, asked.warmup_s + asked.measured_s
-        first = self._first_misses(shares, total, min(begin_s, full_s), min(end_s, full_s))
-        later = np.where(shares > 0, 1 - found.hit, 0.0) * max(0.0, end_s - max(begin_s, full_s)) / asked.measured_s
-        miss = np.minimum(1.0, first + later)
-        fetched = np.minimum(1.0, first / np.maximum(miss, 1e-12) + (not self._keeps_files(instances)))
-        return self._joined(miss, waits_s + fetched * models.fetch_s + (1 - fetched) * self.unload_s, fetched)
-
-    def _first_misses(self, shares: Floats, total: float, begin_s: float, end_s: float) -> Floats:
-        """(models,) misses of [begin, end) while nothing is evicted yet, over the requests of the measured time:
-        the integral of the miss probability is the fall of exp(-p H)."""
-        if total <= 0 or end_s <= begin_s:
-            return np.zeros_like(shares)
-        seen = self.sessions.clusters_in(total * np.array([begin_s, end_s]))
-        absent = [np.exp(-shares * clusters) for clusters in seen]
-        return np.asarray((absent[0] - absent[1]) / np.maximum(shares * total * self.asked.measured_s, 1e-12))
-
-    def _keeps_files(self, instances: float) -> bool:
-        disk_bytes = instances * self.models.room.disk_bytes
-        return self.server.keep_on_disk and float(self.models.disk_bytes.sum()) <= disk_bytes
-
-    def _joined(self, miss: Floats, before_s: Floats, fetched: Floats) -> _Cold:
-        """With the requests that come while their model waits for its load and while it loads. In `before_s` it has no
-        memory yet, and its time there begins so much later; the load itself is a part of that time."""
-        wait_s = before_s + self.models.load_s
-        mates, others = self._coming(wait_s)
-        extra = self._coming(before_s)[1]
-        join = mates + others
-        cycle = np.maximum(1 / np.maximum(miss, 1e-12), 1 + join - extra) + extra  # requests from miss to miss
-        return _Cold((1 + join) / cycle, 1 / (1 + join), self.asked.rates_rps / cycle, wait_s, fetched)
-
-    def _coming(self, time_s: Floats) -> tuple[Floats, Floats]:
-        """(models,) requests in so long a time after a miss: of its own session, and of those that begin in it."""
-        rates, r = self.asked.rates_rps, min(self.asked.repeat, 0.99)
-        passing = float(rates.sum()) * time_s
-        mates = np.minimum(passing, r / (1 - r) * -np.expm1(-passing * (1 - r) / max(self.asked.reach, 1.0)))
-        return mates, np.asarray((1 - r) * rates * time_s * (1 + mates))
-
-    def _queue_s(self, cold: _Cold, instances: float) -> float:
-        """Mean wait for a load thread; the network as a queue of one."""
-        use = self._load_use(cold, instances)
-        if use["loads"] >= 1 or use["network"] >= 1:
-            return inf
-        threads, loads = self.server.load_threads, float(cold.loads_rps.sum())
-        if not loads:
-            return 0.0
-        load_s = float(cold.loads_rps @ self.models.load_s) / loads
-        fetch_s = float(cold.loads_rps @ (cold.fetched * self.models.fetch_s)) / loads
-        return (erlang_c(threads, use["loads"] * threads) * load_s / (threads * (1 - use["loads"]))
-                + fetch_s * use["network"] / (1 - use["network"]))
-
-    def _load_use(self, cold: _Cold, instances: float) -> dict[str, float]:
-        models = self.models
-        bytes_per_s = float(cold.loads_rps @ (cold.fetched * models.artifact_bytes))
-        return {"loads": float(cold.loads_rps @ models.load_s) / (instances * self.server.load_threads),
-                "network": bytes_per_s / (instances * models.kind.network_baseline_bps)}
 
     # ---- work
 
@@ -281,7 +165,7 @@ class _Guess:
         """The same with rates that do not depend on the answers; each takes `more_s` longer."""
         asked, models = self.asked, self.models
         sizes = self.fleet(self.levels, instances)
-        cold = self.cold(float(sizes.mean()))
+        cold = self.misses.cold(float(sizes.mean()))
         loading = min(1.0, float(cold.loads_rps @ models.load_s) / float(sizes.mean()))
         slowed = 1 + (models.load_slowdown - 1) * loading
         left_over = self._left_over(instances, slowed) + more_s
@@ -299,7 +183,7 @@ class _Guess:
             warm_p99_ms=_ms(warm, 0.99), cold_start_ratio=ratio, error_rate=lost,
             binding=max(use, key=lambda name: use[name]))
 
-    def _part(self, factor: float, instances: float, left_over_s: float, cold: _Cold, slowed: float) -> Mixture:
+    def _part(self, factor: float, instances: float, left_over_s: float, cold: Cold, slowed: float) -> Mixture:
         """Warm requests at one level of the load."""
         models, shares = self.models, self.asked.shares
         load, batch, batch_s = self._served(factor, instances, slowed)
@@ -320,7 +204,7 @@ class _Guess:
         nothing = np.zeros_like(shares)
         return Mixture(shares * (1 - cold.ratio) / LEVELS, least_s, waits, wait_s, nothing, nothing)
 
-    def _use(self, cold: _Cold, instances: int) -> dict[str, float]:
+    def _use(self, cold: Cold, instances: int) -> dict[str, float]:
         """Utilisation at the busiest time."""
         models, asked = self.models, self.asked
         total = max(float(asked.rates_rps.sum()), 1e-300)
@@ -329,10 +213,10 @@ class _Guess:
         load, _, _ = self._served(busiest, size, 1.0)
         host = self._host_load(busiest) / size
         host = host if models.kind.gpu else host + load
-        memory = self._working_set() / max(self.room(size), 1e-300)
+        memory = self._working_set() / max(self.misses.room(size), 1e-300)
         front = float(asked.busiest_rps @ models.front_s) / (size * models.front_threads)
         use = {"host CPU": max(host, front), "GPU memory" if models.kind.gpu else "host memory": memory}
-        return {**({"GPU time": load} if models.kind.gpu else {}), **use, **self._load_use(cold, size)}
+        return {**({"GPU time": load} if models.kind.gpu else {}), **use, **self.misses.load_use(cold, size)}
 
     def _working_set(self) -> float:
         """Bytes of the most asked for models, with all but the allowed part of the requests, and of the pinned ones."""
@@ -365,11 +249,11 @@ class _Guess:
         gpu, cpus = load * size, models.kind.vcpus
         host = self._host_load(peak) * cpus
         memory = self._least_for_memory()
-        cold = self.cold(memory)
-        use = self._load_use(cold, memory)
+        cold = self.misses.cold(memory)
+        use = self.misses.load_use(cold, memory)
         name = "GPU memory" if models.kind.gpu else "host memory"
         found = [Need(name, memory, False, f"{self._working_set() / 2**30:.3g} GiB of models with all but "
-                      f"{self.allowed:.2%} of the requests; {self.room(1.0) / 2**30:.3g} GiB on an instance"),
+                      f"{self.allowed:.2%} of the requests; {self.misses.room(1.0) / 2**30:.3g} GiB on an instance"),
                  Need("host CPU", staffed(host, cpus, slack_s, float(asked.shares @ models.host_s), 0.01), False,
                       f"{host:.3g} vCPUs are busy at the peak, {cpus} on an instance"),
                  Need("network", use["network"] * memory, False, f"{cold.loads_rps.sum():.3g} loads/s"),
@@ -383,18 +267,18 @@ class _Guess:
     def _least_for_memory(self) -> float:
         """Fewest instances with no more cold starts than allowed."""
         low, high = 0, 1
-        while float(self.asked.shares @ self.cold(float(high)).ratio) > self.allowed:
+        while float(self.asked.shares @ self.misses.cold(float(high)).ratio) > self.allowed:
             if self._all_fits(high):
                 break
             low, high = high, high * 2
         while high - low > 1:
             middle = (low + high) // 2
-            is_enough = float(self.asked.shares @ self.cold(float(middle)).ratio) <= self.allowed
+            is_enough = float(self.asked.shares @ self.misses.cold(float(middle)).ratio) <= self.allowed
             low, high = (low, middle) if is_enough or self._all_fits(middle) else (middle, high)
         return float(high)
 
     def _all_fits(self, instances: int) -> bool:
-        room = self.room(float(instances))
+        room = self.misses.room(float(instances))
         return room <= 0 or room >= float(self.models.bytes[self.asked.rates_rps > 0].sum())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-STEPS = 26
+STEPS = 22
 """Of the bisection."""
 LONGEST_S = 3600.0
 
