@@ -138,9 +138,9 @@ def _write(found: Sweep, folder: Path, metric: str | None, as_json: bool, say: S
     from mmesim.report.sweep_figure import draw_sweep
     from mmesim.results.folders import in_place
     from mmesim.results.sweep_files import MARKER, save
-    show(found, as_json)
     with in_place(folder, MARKER) as scratch:
         save(found, scratch)
         for suffix in ("png", "svg"):
             draw_sweep(found, scratch / f"sweep.{suffix}", metric)
+    show(found, as_json)
     say(f"\nresults in {folder}/: points.parquet, summary.parquet, sweep.json, sweep.png, sweep.svg")

@@ -27,8 +27,10 @@ WRITTEN_CELLS = 80
 COLUMNS = 3
 """Panels side by side."""
 MOST_PANELS = 12
-LOG_FROM = 20.0
+LOG_FROM = 10.0
 """The largest over the smallest from which on the scale is logarithmic."""
+FEW = 8
+"""Values of a setting up to which each is a place of its own."""
 BY_KEY = {metric.key: metric for metric in METRICS}
 
 
@@ -107,11 +109,25 @@ def _positions(column: Series) -> tuple[np.ndarray, list[str] | None]:
 
 def _from_zero(panel: Any, y: np.ndarray, high: np.ndarray) -> None:
     """A scale that begins at 0, or by factors where the values are far apart."""
-    there = y[np.isfinite(y) & (y > 0)]
-    if len(there) and there.max() / there.min() >= LOG_FROM:
+    if _is_wide(y[np.isfinite(y)]):
         panel.set_yscale("log")
+        _by_factors(panel.yaxis)
     elif len(y):
         panel.set_ylim(0, 1.08 * np.nanmax(np.where(np.isfinite(high), high, y)) or 1)
+
+
+def _by_factors(axis: Any) -> None:
+    """Ticks of a logarithmic scale at 1, 2, 5, 10 …, written out."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _is_wide(values: np.ndarray) -> bool:
+    """Positive throughout, and far apart."""
+    return bool(len(values) and values.min() > 0 and values.max() / values.min() >= LOG_FROM)
 
 
 # ---- two settings
@@ -134,9 +150,8 @@ def _heat_map(sweep: Sweep, table: DataFrame, axes: list[SweepAxis], metric: Met
     with printed(path, min(11.0, 2.8 + 0.62 * len(column_names)), min(9.0, 1.7 + 0.42 * len(row_names))) as figure:
         panel = figure.subplots()
         there = grid[np.isfinite(grid)]
-        is_log = there.min() > 0 and there.max() / there.min() >= LOG_FROM
         shades = "viridis_r" if metric.better < 0 else "viridis"
-        norm = (LogNorm if is_log else Normalize)(there.min(), there.max())
+        norm = (LogNorm if _is_wide(there) else Normalize)(there.min(), there.max())
         picture = panel.pcolormesh(grid, cmap=shades, norm=norm, edgecolors="white", linewidth=0.5)
         if grid.size <= WRITTEN_CELLS:
             _write(panel, grid, norm)
@@ -145,7 +160,9 @@ def _heat_map(sweep: Sweep, table: DataFrame, axes: list[SweepAxis], metric: Met
         panel.grid(False)
         panel.set_xlabel(_axis_label(first))
         panel.set_ylabel(_axis_label(second))
-        figure.colorbar(picture, ax=panel, label=_metric_label(metric))
+        bar = figure.colorbar(picture, ax=panel, label=_metric_label(metric))
+        if _is_wide(there):
+            _by_factors(bar.ax.yaxis)
         figure.suptitle(_title(sweep, metric), x=0.01, ha="left")
 
 
@@ -198,22 +215,22 @@ def _panels(sweep: Sweep, table: DataFrame, axes: list[SweepAxis], metric: Metri
 
 
 def _cloud(panel: Any, table: DataFrame, axis: SweepAxis, y: np.ndarray) -> None:
-    """All points against one setting."""
-    x, names = _positions(table[axis.path])
+    """All points against one setting; where it has few values, its points lie beside each other."""
+    x, names = _ranks(table[axis.path]) if table[axis.path].nunique() <= FEW else _positions(table[axis.path])
+    x = x + (0.0 if names is None else 0.36 * ((np.arange(len(x)) * 0.618) % 1 - 0.5))
     missed = table["met_objective"].eq(False).fillna(False).to_numpy(bool)
     known = table["met_objective"].notna().to_numpy(bool)
     for here, colour, label in ((known & ~missed, "blue", "meets the objective"), (missed, "amber", "misses it"),
-                                (~known, "blue", "a point")):
+                                (~known, "blue", "point")):
         if here.any():
-            panel.scatter(x[here] + _jitter(x, names)[here], y[here], s=12, alpha=0.65, color=INK[colour], lw=0,
+            panel.scatter(x[here], y[here], s=12, alpha=0.65, color=INK[colour], lw=0,
                           label=label)
     best = (table["rank"] == 1).fillna(False).to_numpy(bool)
-    panel.scatter(x[best] + _jitter(x, names)[best], y[best], s=90, marker="*", color=INK["red"], zorder=3,
+    panel.scatter(x[best], y[best], s=90, marker="*", color=INK["red"], zorder=3,
                   label="best")
     if names is not None:
-        panel.set_xticks(range(len(names)), names, rotation=20 if len(names) > 3 else 0)
+        panel.set_xticks(range(len(names)), names, rotation=20 if max(map(len, names)) * len(names) > 36 else 0)
+    elif _is_wide(x):
+        panel.set_xscale("log")
+        _by_factors(panel.xaxis)
 
-
-def _jitter(x: np.ndarray, names: list[str] | None) -> np.ndarray:
-    """Text has few places: points beside each other, evenly, not one upon the other."""
-    return np.zeros(len(x)) if names is None else 0.3 * ((np.arange(len(x)) * 0.618) % 1 - 0.5)

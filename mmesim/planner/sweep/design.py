@@ -18,12 +18,13 @@ from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from mmesim.core.streams import stream
 from mmesim.errors import InputError, Problem
 from mmesim.planner.runs.axes import Axis, axes, bounds, settable
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MOST = 100_000
@@ -135,7 +136,7 @@ def _unit_points(dimensions: int, n: int, kind: str, seed: int) -> NDArray[np.fl
     """(n, dimensions) in [0, 1)."""
     from scipy.stats import qmc
 
-    rng = stream(seed, "sweep", kind)
+    rng = np.random.default_rng(stream(seed, "sweep", kind).integers(2**63))  # scipy wants one that it can spawn from
     if kind == "latin":
         return qmc.LatinHypercube(dimensions, seed=rng).random(n)
     with warnings.catch_warnings():

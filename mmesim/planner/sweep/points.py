@@ -56,13 +56,19 @@ def _part(scenario: str, overrides: Sequence[str], part: Sequence[tuple[int, Set
 
 
 def _point(scenario: str, overrides: Sequence[str], number: int, settings: Settings) -> Point:
+    own = [f"{path}={value}" for path, value in settings.items()]
     try:
-        own = [f"{path}={value}" for path, value in settings.items()]
         contender = Contender(str(number), settings, load_scenario(scenario, [*overrides, *own]))
         assert contender.digest  # made here, by this process
         return Point(number, settings, contender)
     except InputError as error:
-        return Point(number, settings, None, error.problems)
+        return Point(number, settings, None, tuple(_of_point(problem, own) for problem in error.problems))
+
+
+def _of_point(problem: Problem, own: Sequence[str]) -> Problem:
+    """What the point sets was not written as --set."""
+    is_own = problem.file in [f"--set {each}" for each in own]
+    return replace(problem, file=problem.file.replace("--set", "point", 1)) if is_own else problem
 
 
 def all_valid(points: Sequence[Point]) -> Sequence[Point]:
