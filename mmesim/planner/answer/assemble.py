@@ -159,7 +159,7 @@ def _runner_up(found: Found, every: Sequence[Option]) -> Option | None:
               if trial.arm.name != chosen.arm.name and trial is not found.written and trial.status in ("met", "missed")]
     met = sorted((trial for trial in others if trial.status == "met"), key=found.search.cost_per_hour)
     missed = sorted((trial for trial in others if trial.seeds), key=found.search.slack)
-    best = (met or missed or [None])[0]
+    best = next(iter([*met, *missed]), None)
     if best is not None:
         option = option_of(found.search, best)
         why = _why_dearer(found.search.cost_per_hour(best), price) if best.status == "met" else option.why

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -79,11 +80,11 @@ def _part(arm: Arm, names: Sequence[str]) -> Arm:
 
 def _simulated(search: Search, chosen: Trial, split: Split) -> Alternative:
     """Every endpoint of the split, sized."""
-    rows, total = [], 0.0
+    rows: list[dict[str, Any]] = []
+    total, most = 0.0, search.bench.question.settings.instances.max
     for names in [*([name] for name in split.hot), split.tail]:
         best = _sized(search, _part(chosen.arm, names))
         if best is None:
-            most = search.bench.question.settings.instances.max
             why = f"{_models(names)} alone do not meet the objective with up to {most} instances"
             return Alternative("mixed fleet", False, None, None, why, is_simulated=True)
         cost = best.instances * chosen.arm.price_per_hour

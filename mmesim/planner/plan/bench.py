@@ -70,8 +70,9 @@ class Bench:
     _known: dict[Path, Cell] = field(default_factory=dict, repr=False)
     _groups: dict[str, dict[tuple[object, ...], list[float]]] = field(default_factory=dict, repr=False)
     """Target -> candidate -> excess by seed, whole runs."""
-    _pairs: dict[str, dict[tuple[object, ...], tuple[float, float]]] = field(default_factory=dict, repr=False)
-    """Target -> candidate -> (busiest time, whole), first seed."""
+    _pairs: dict[tuple[str, Level], dict[tuple[object, ...], tuple[float, float]]] = field(default_factory=dict,
+                                                                                           repr=False)
+    """(Target, level) -> candidate -> (excess there, whole), first seed."""
 
     @property
     def targets(self) -> Sequence[Target]:
@@ -103,6 +104,10 @@ class Bench:
             self.runs += 1
             self.requests += cell.invocations
 
+    def has(self, order: Order) -> bool:
+        """Whether a run was made."""
+        return order.file in self._known
+
     def cell(self, order: Order) -> Cell:
         """Of a run that was made."""
         return self._known[order.file]
@@ -124,37 +129,38 @@ class Bench:
 
     def requests_of(self, trial: Trial) -> int:
         """Simulated to decide on a candidate."""
-        counts = {Level.BUSIEST: int(self.busiest_is_worth), Level.LOSS: max(1, trial.losses), Level.WHOLE: trial.seeds}
+        counts = {**dict.fromkeys(trial.screens, int(self.busiest_is_worth)), Level.LOSS: max(1, trial.losses),
+                  Level.WHOLE: trial.seeds}
         files = {order.file for level, count in counts.items() for order in self.orders(trial, level, range(count))}
         return sum(self._known[file].invocations for file in files if file in self._known)
 
     # What runs say.
 
-    def surely_missed(self, cell: Cell, share: float) -> str:
-        """Why a whole run misses a target, seen in its busiest time with that share of its requests; "": it may not."""
+    def surely_missed(self, cell: Cell, level: Level, share: float) -> str:
+        """Why a whole run misses a target, seen in a part with that share of its requests; "": it may not."""
         for target in self.targets:
             bad, allowed = _bad_share(target, cell)
             if bad * share > allowed:
-                return f"{target_title(target.name)}: {format_percent(bad)} of the requests of the busiest time miss it"
+                return f"{target_title(target.name)}: missed by {format_percent(bad)} of the {level.value}'s requests"
         return ""
 
-    def learn_pair(self, trial: Trial, busiest: Cell, whole: Cell) -> None:
+    def learn_pair(self, trial: Trial, level: Level, part: Cell, whole: Cell) -> None:
         """A candidate was simulated at both levels."""
         for target in self.targets:
-            pair = self.excess(target, busiest), self.excess(target, whole)
+            pair = self.excess(target, part), self.excess(target, whole)
             if all(map(math.isfinite, pair)):
-                self._pairs.setdefault(target.name, {})[trial.key] = pair
+                self._pairs.setdefault((target.name, level), {})[trial.key] = pair
 
-    def foreseen_missed(self, cell: Cell) -> str:
-        """Why a whole run is missed as far as the busiest time foretells; "": it may not be."""
+    def foreseen_missed(self, cell: Cell, level: Level) -> str:
+        """Why a whole run is missed as far as a part of it foretells; "": it may not be."""
         for target in self.targets:
-            pairs = list(self._pairs.get(target.name, {}).values())
+            pairs = list(self._pairs.get((target.name, level), {}).values())
             if len(pairs) < PAIRS:
                 continue
-            differences = np.array([whole - busiest for busiest, whole in pairs])
+            differences = np.array([whole - part for part, whole in pairs])
             half = self._t(len(pairs) - 1) * float(differences.std(ddof=1)) * math.sqrt(1 + 1 / len(pairs))
             if self.excess(target, cell) + float(differences.mean()) - half > 0:
-                return f"{target_title(target.name)}: foretold by the busiest time"
+                return f"{target_title(target.name)}: foretold by the {level.value}"
         return ""
 
     def learn_whole(self, trial: Trial, cells: Sequence[Cell]) -> None:

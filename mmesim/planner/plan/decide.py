@@ -7,27 +7,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mmesim.planner.plan.bench import CLOSE, Bench, status_of
 from mmesim.planner.plan.trial import Level, Trial
+from mmesim.planner.plan.work import Work
 from mmesim.planner.runs.cells import Cell
-from mmesim.planner.runs.orders import Order
 from mmesim.results.plan import TargetFound
 from mmesim.results.targets import amount, target_title
-
-Work = Iterator[list[Order]]
 
 
 def decide(bench: Bench, trial: Trial) -> Work:
     """Sets the candidate's status to met or missed; "met" may rest on one run."""
-    if trial.status != "open":
-        return
-    if bench.busiest_is_worth:
-        yield bench.orders(trial, Level.BUSIEST, [0])
-        cell = bench.cell(*bench.orders(trial, Level.BUSIEST, [0]))
-        if why := bench.surely_missed(cell, trial.windows.share) or bench.foreseen_missed(cell):
+    if trial.status == "open":
+        yield from screened(bench, trial)
+    if trial.status == "open":
+        yield from _first(bench, trial)
+    if trial.status == "open":
+        yield from settle(bench, trial)
+
+
+def screened(bench: Bench, trial: Trial) -> Work:
+    """Sets the candidate's status to missed where parts of the whole say so."""
+    for level in trial.screens if bench.busiest_is_worth else ():
+        [order] = orders = bench.orders(trial, level, [0])
+        yield orders
+        cell = bench.cell(order)
+        if why := bench.surely_missed(cell, level, trial.windows.shares[level]) or bench.foreseen_missed(cell, level):
             trial.status, trial.why = "missed", why
             return
     if survives(bench):
@@ -36,21 +43,18 @@ def decide(bench: Bench, trial: Trial) -> Work:
         if worst > CLOSE:
             much = f"more than {math.exp(CLOSE):g} x the limit"
             trial.status, trial.why = "missed", f"{target_title(target.name)}, {lost(bench)}: {much}"
-            return
-    yield from _first(bench, trial)
-    if trial.status == "open":
-        yield from settle(bench, trial)
 
 
 def _first(bench: Bench, trial: Trial) -> Work:
-    """One whole run, if seeds are known to differ little."""
+    """One whole run, if it tells: seeds are known to differ little, or it is well within all limits. What is taken to be
+    met is settled before it is an answer, so the second can do no harm."""
     yield bench.orders(trial, Level.WHOLE, [0])
     [cell] = cells = _cells(bench, trial, Level.WHOLE, 1)
     trial.seeds = 1
-    if bench.busiest_is_worth:
-        bench.learn_pair(trial, bench.cell(*bench.orders(trial, Level.BUSIEST, [0])), cell)
+    for level in trial.screens if bench.busiest_is_worth else ():
+        bench.learn_pair(trial, level, bench.cell(*bench.orders(trial, level, [0])), cell)
     worst, target = bench.worst(cell)
-    status = bench.by_spread(cells)
+    status = "met" if worst < -CLOSE else bench.by_spread(cells)
     if status == "met" or (status == "missed" and worst > CLOSE):
         trial.status = status
         one = bench.judged(cells, 0)[bench.targets.index(target)]

@@ -11,8 +11,8 @@ Arms are worked on side by side, a run each, in a fixed order: the same question
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil, inf
 
 from mmesim.planner.analytic import Demand, Need, least_cost_per_hour, least_instances, likely_instances
@@ -21,11 +21,9 @@ from mmesim.planner.plan.bracket import Bracket
 from mmesim.planner.plan.decide import decide, settle
 from mmesim.planner.plan.space import Arm
 from mmesim.planner.plan.trial import Level, Trial, Windows
+from mmesim.planner.plan.work import Work, together
 from mmesim.planner.runs.cells import Cell
-from mmesim.planner.runs.orders import Order
 
-Work = Iterator[list[Order]]
-"""Asks for runs, and goes on when they are made."""
 SIDE_BY_SIDE = 2
 """Arms worked on at once: a number of its own, or the plan would depend on the machine."""
 SAME_COST = 1e-6
@@ -77,20 +75,12 @@ class Search:
     def run(self, arms: Sequence[Arm]) -> None:
         """Find the best of the arms."""
         prospects = sorted(map(self.prospect, arms), key=lambda one: (one.likely_cost_per_hour, one.arm.name))
-        self.work_off([self._of_arm(one) for one in prospects])
+        for tunes in (False, True):  # what takes few runs first: its best makes the rest shorter
+            self.work_off([self._of_arm(one) for one in prospects if bool(one.arm.tune) is tunes])
 
     def work_off(self, waiting: Sequence[Work]) -> None:
-        """All of the work, as much side by side as runs can be."""
-        waiting, active = list(waiting), list[Work]()
-        while waiting or active:
-            while waiting and len(active) < SIDE_BY_SIDE:
-                active.append(waiting.pop(0))
-            wanted: list[Order] = []
-            for work in list(active):
-                if (orders := next(work, None)) is None:
-                    active.remove(work)
-                else:
-                    wanted += orders
+        """All of the work, side by side."""
+        for wanted in together(waiting, SIDE_BY_SIDE):
             self.bench.run(wanted, self._so_far())
 
     def prospect(self, arm: Arm) -> Prospect:
@@ -100,6 +90,8 @@ class Search:
         need = least_instances(sized, self.demand)
         likely, resource = likely_instances(sized, self.demand, fleet.max)
         least = fleet.max + 1 if need.instances == inf else max(fleet.min, ceil(need.instances - 1e-9))
+        if arm.autoscales and least <= fleet.max:
+            least = fleet.min  # it may grow beyond its least size
         cost = least_cost_per_hour(arm.sized(arm.scenario, min(least, fleet.max)), self.demand)
         return Prospect(arm, least, need, likely, resource, cost or 0.0)
 
@@ -143,7 +135,8 @@ class Search:
             self.ruled_out.append(RuledOut(prospect.arm, prospect.least, cost, why))
         elif prospect.arm.tune:
             from mmesim.planner.plan.tuning import tuned
-            yield from self.smallest(prospect, (yield from tuned(self, prospect)))
+            numbers, likely = yield from tuned(self, prospect)
+            yield from self.smallest(replace(prospect, likely=likely), numbers)
         else:
             yield from self.smallest(prospect, {})
 
@@ -172,14 +165,14 @@ class Search:
                 return
 
     def most(self, prospect: Prospect) -> int:
-        """The largest fleet that may be the best: no dearer than the best so far."""
+        """The largest fleet, or least size of one, that may be the best: no dearer than the best so far."""
         most, price = self.bench.question.settings.instances.max, prospect.arm.price_per_hour
         if self.best is None or not price:
             return most
         best = self.cost_per_hour(self.best) * (1 + SAME_COST)
         if prospect.least_cost_per_hour > best:
             return 0
-        return most if prospect.arm.autoscales else min(most, int(best / price))
+        return min(most, int(best / price))
 
     def _is_dearer(self, trial: Trial) -> bool:
         cost = self.cost_per_hour(trial)

@@ -4,7 +4,9 @@ Levels, from cheap to dear:
 
 * BUSIEST: the busiest time of the workload only, after a lead in which caches fill. The requests are those of the whole
   run (`workload.start`), so what is too late or fails there does so in the whole run.
-* LOSS: the same with an instance, or a zone, lost where the lead ends; judged from then on.
+* QUIETEST: half an hour of the quietest time, from the smallest fleet on, of one that scales: that is when it has least
+  memory.
+* LOSS: the same as BUSIEST with an instance, or a zone, lost where the lead ends; judged from then on.
 * WHOLE: the scenario as it is. Only this can say that the objective is met.
 """
 
@@ -14,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+
+import numpy as np
 
 from mmesim.planner.analytic import Demand
 from mmesim.planner.plan.space import Arm
@@ -25,6 +29,8 @@ from mmesim.scenario.workload_spec import duration_s
 
 LEAD_S = 1800.0
 """Time to fill the caches before the busiest time (assumed: some hundred loads on four threads take minutes)."""
+QUIET_S = 1800.0
+"""Length of the quietest time."""
 WORTH = 3.0
 """A whole run has to be so many times longer than its busiest time, or that is not simulated alone."""
 BY_THE_CLOCK = {"scheduled", "forecast_staffing", "forecast", "hybrid_histogram"}
@@ -35,6 +41,7 @@ class Level(Enum):
     """Which part is simulated."""
 
     BUSIEST = "busiest time"
+    QUIETEST = "quietest time"
     LOSS = "loss at the busiest time"
     WHOLE = "whole"
 
@@ -47,8 +54,10 @@ class Windows:
     start_s: float
     """Of the busiest time."""
     length_s: float
-    share: float
-    """Of all requests that are judged, in the busiest time."""
+    quiet_s: float
+    """Start of the quietest time."""
+    shares: Mapping[Level, float]
+    """Of all requests that are judged: in the busiest and in the quietest time."""
 
     @classmethod
     def of(cls, scenario: Scenario, demand: Demand) -> Windows:
@@ -57,7 +66,10 @@ class Windows:
         measured = float(demand.rates_rps.sum()) * (whole_s - scenario.warmup)
         busiest = float(demand.busiest_rps.sum()) * demand.busiest_window_s
         start_s = max(demand.busiest_start_s, min(LEAD_S, whole_s - demand.busiest_window_s))
-        return cls(whole_s, start_s, demand.busiest_window_s, min(1.0, busiest / max(measured, 1e-9)))
+        quiet_s, quiet_rps = _quietest(demand, whole_s)
+        shares = {Level.BUSIEST: busiest, Level.QUIETEST: quiet_rps * QUIET_S}
+        return cls(whole_s, start_s, demand.busiest_window_s, quiet_s,
+                   {level: min(1.0, requests / max(measured, 1e-9)) for level, requests in shares.items()})
 
     @property
     def lead_s(self) -> float:
@@ -68,6 +80,17 @@ class Windows:
         """Whether the busiest time can be simulated alone, and saves something."""
         return (self.whole_s >= WORTH * (LEAD_S + self.length_s) and scenario.workload.clients is None
                 and not scenario.faults and not _by_the_clock(scenario))
+
+
+def _quietest(demand: Demand, whole_s: float) -> tuple[float, float]:
+    """Start of the quietest piece of the load over time, late enough for a lead before it, and its rate."""
+    edges_s, rates_rps = demand.load_over_time
+    starts_s = edges_s[:-1]
+    possible = (starts_s >= LEAD_S) & (starts_s <= whole_s - QUIET_S)
+    if not possible.any():
+        return min(LEAD_S, whole_s / 2), float(rates_rps.mean())
+    at = int(np.argmin(np.where(possible, rates_rps, np.inf)))
+    return float(starts_s[at]), float(rates_rps[at])
 
 
 def _by_the_clock(scenario: Scenario) -> bool:
@@ -115,7 +138,13 @@ class Trial:
 
     def contender(self, level: Level) -> Contender:
         """What is simulated at a level."""
-        return {Level.WHOLE: self._whole, Level.BUSIEST: self._busiest, Level.LOSS: self._loss}[level]
+        return {Level.WHOLE: self._whole, Level.BUSIEST: self._busiest, Level.QUIETEST: self._quietest,
+                Level.LOSS: self._loss}[level]
+
+    @property
+    def screens(self) -> tuple[Level, ...]:
+        """What is looked at before the whole, where that is worth it."""
+        return (Level.QUIETEST, Level.BUSIEST) if self.arm.autoscales else (Level.BUSIEST,)
 
     @cached_property
     def _whole(self) -> Contender:
@@ -123,8 +152,17 @@ class Trial:
 
     @cached_property
     def _busiest(self) -> Contender:
+        """A fleet that scales begins at its largest, and has the lead to become smaller: what fails even so fails."""
         windows = self.windows
-        return Contender(self.name, self.settings, self._cut(windows.start_s, windows.lead_s, windows.length_s))
+        cut = self._cut(windows.start_s, windows.lead_s, windows.length_s)
+        fleet = cut.endpoint.instances
+        grown = cut.endpoint.model_copy(update={"instances": fleet.model_copy(update={"initial": fleet.max})})
+        return Contender(self.name, self.settings, cut.model_copy(update={"endpoint": grown}))
+
+    @cached_property
+    def _quietest(self) -> Contender:
+        start_s = self.windows.quiet_s
+        return Contender(self.name, self.settings, self._cut(start_s, min(LEAD_S, start_s), QUIET_S))
 
     @cached_property
     def _loss(self) -> Contender:

@@ -2,17 +2,20 @@
 
 The tree-structured Parzen estimator of optuna (Bergstra et al., NeurIPS 2011), which is told by how much a candidate
 misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of
-the numbers. Each candidate is run once, over the whole of the scenario; the numbers of the best are then sized and
-settled like any other arm.
+the numbers. A candidate that parts of the whole rule out is told as such; each other one is run once. An arm that has
+fallen behind the best of all is given up (racing). The numbers of its best are then sized and settled like any other.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
+from mmesim.planner.plan.decide import screened
 from mmesim.planner.plan.space import as_number
 from mmesim.planner.plan.trial import Level, Trial
+from mmesim.planner.plan.work import Work, together
 from mmesim.planner.runs.orders import Order
 from mmesim.scenario.plan import Tune
 
@@ -21,38 +24,51 @@ if TYPE_CHECKING:
 
     from mmesim.planner.plan.search import Prospect, Search
 
-AT_RANDOM = 5
-"""Candidates before the estimator has anything to learn from."""
+AT_RANDOM = 4
+"""Candidates before the estimator has anything to learn from, and before an arm can be given up."""
 AT_ONCE = 2
 """Candidates asked for before the last ones are told: a number of its own, or the plan would depend on the machine."""
+BEHIND = 1.15
+"""An arm whose best costs so many times the best of all is given up."""
 
 
-def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, dict[str, str]]:
-    """The best numbers of an arm, as written; of those that all miss the objective, the ones that miss it least."""
-    study, left = _study(search.bench.question.scenario.seed), search.bench.question.settings.trials
-    best: tuple[tuple[bool, float], dict[str, str]] | None = None
-    while left > 0:
-        asked = [study.ask() for _ in range(min(AT_ONCE, left))]
-        trials = [_candidate(search, prospect, one) for one in asked]
-        yield [order for trial in trials for order in search.bench.orders(trial, Level.WHOLE, [0])]
-        for one, trial in zip(asked, trials, strict=True):
+def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tuple[dict[str, str], int]]:
+    """The best numbers of an arm, as written, and its size with them; of those that all miss the objective, the ones
+    that miss it least."""
+    study, trials = _study(search.bench.question.scenario.seed), search.bench.question.settings.trials
+    best: tuple[tuple[bool, float], Trial] | None = None
+    for number in range(0, trials, AT_ONCE):
+        if number >= AT_RANDOM and best is not None and _is_behind(search, best[0]):
+            break
+        asked = [study.ask() for _ in range(min(AT_ONCE, trials - number))]
+        tried = [_candidate(search, prospect, one) for one in asked]
+        yield from together([_tried(search, trial) for trial in tried], AT_ONCE)
+        for one, trial in zip(asked, tried, strict=True):
             missed_by, cost = _found(search, trial)
             one.set_user_attr("missed_by", missed_by)
             study.tell(one, cost)
             rank = (missed_by > 0, missed_by if missed_by > 0 else cost)
             if best is None or rank < best[0]:
-                best = rank, dict(trial.numbers)
-        left -= len(asked)
+                best = rank, trial
     assert best is not None
-    return best[1]
+    return dict(best[1].numbers), best[1].instances
+
+
+def _is_behind(search: Search, rank: tuple[bool, float]) -> bool:
+    if search.best is None:
+        return False
+    misses, cost = rank
+    return misses or cost > BEHIND * search.cost_per_hour(search.best)
 
 
 def _study(seed: int) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=AT_RANDOM, constant_liar=True,
-                                         constraints_func=_constraints)
+    with warnings.catch_warnings():  # constraints are "experimental", and have been for years
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=AT_RANDOM, constant_liar=True,
+                                             constraints_func=_constraints)
     return optuna.create_study(sampler=sampler, direction="minimize")
 
 
@@ -63,7 +79,7 @@ def _constraints(one: optuna.trial.FrozenTrial) -> Sequence[float]:
 
 def _candidate(search: Search, prospect: Prospect, one: optuna.Trial) -> Trial:
     numbers = {path: as_number(tune, _suggested(one, path, tune)) for path, tune in prospect.arm.tune.items()}
-    most = max(prospect.least, min(search.bench.question.settings.instances.max, search.most(prospect)))
+    most = max(prospect.least, search.most(prospect))
     instances = prospect.least if most == prospect.least else one.suggest_int("instances", prospect.least, most)
     return search.trial(prospect.arm, instances, numbers)
 
@@ -72,9 +88,19 @@ def _suggested(one: optuna.Trial, path: str, tune: Tune) -> float:
     return one.suggest_float(path, tune.low, tune.high, step=tune.step, log=tune.log)
 
 
+def _tried(search: Search, trial: Trial) -> Work:
+    """Its parts, and once the whole if they allow it."""
+    if trial.status == "open":
+        yield from screened(search.bench, trial)
+    if trial.status == "open":
+        yield search.bench.orders(trial, Level.WHOLE, [0])
+        trial.seeds = max(trial.seeds, 1)
+
+
 def _found(search: Search, trial: Trial) -> tuple[float, float]:
-    """The largest excess of its run, and what it cost an hour."""
-    [order] = search.bench.orders(trial, Level.WHOLE, [0])
-    cell = search.bench.cell(order)
-    trial.seeds = max(trial.seeds, 1)
-    return search.bench.worst(cell)[0], search.cost_per_hour(trial)
+    """The largest excess of its runs, and what it costs an hour, at least."""
+    bench = search.bench
+    levels = [Level.WHOLE] if trial.seeds else [*trial.screens, Level.LOSS]
+    orders = [order for level in levels for order in bench.orders(trial, level, [0]) if bench.has(order)]
+    cost = search.cost_per_hour(trial) if trial.seeds else trial.instances * trial.arm.price_per_hour
+    return max(bench.worst(bench.cell(order))[0] for order in orders), cost
