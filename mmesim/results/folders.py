@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,19 @@ CELLS = ".cells"
 _DRAFT = ".new-"
 
 
-def check_folder(folder: Path, marker: str, kind: str) -> None:
-    """Raises InputError when `folder` holds something that is no `kind` (``comparison``), finished or begun."""
-    if not folder.exists() or (folder.is_dir() and ((folder / marker).exists() or _is_begun(folder))):
+def check_folder(folder: Path, marker: str, kind: str, beside: Sequence[str] = ()) -> None:
+    """Raises InputError when `folder` holds something that is no `kind` (``comparison``), finished or begun; names in
+    `beside` belong to one that is begun."""
+    if not folder.exists() or (folder.is_dir() and ((folder / marker).exists() or _is_begun(folder, beside))):
         return
     what = "a folder with other things in it" if folder.is_dir() else "a file"
     raise InputError(Problem(f"{folder} is {what}, not a {kind} of mmesim; it is not touched",
                              hint="name another folder with --out, or another name with --name"))
 
 
-def _is_begun(folder: Path) -> bool:
+def _is_begun(folder: Path, beside: Sequence[str]) -> bool:
     """Nothing but finished runs in it, and what a killed command left."""
-    return all(path.name == CELLS or path.name.startswith(_DRAFT) for path in folder.iterdir())
+    return all(path.name in (CELLS, *beside) or path.name.startswith(_DRAFT) for path in folder.iterdir())
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from mmesim.results.run import to_json
 
 MARKER = "plan.json"
 """The file that makes a folder a plan."""
+PROFILES = "profiles"
+"""Folder of profiles that were scaled for it."""
 _OPTIONS = ("chosen", "nearest", "runner_up")
 _ROWS: Mapping[str, type[Any]] = {"limits": Limit, "headroom": Headroom, "swings": Swing, "alternatives": Alternative,
                                   "commitments": Commitment}
@@ -29,7 +31,7 @@ _ROWS: Mapping[str, type[Any]] = {"limits": Limit, "headroom": Headroom, "swings
 
 def check_folder(folder: Path) -> None:
     """Raises InputError when `folder` holds something that is no plan."""
-    folders.check_folder(folder, MARKER, "plan")
+    folders.check_folder(folder, MARKER, "plan", (PROFILES,))
 
 
 def in_place(folder: Path) -> AbstractContextManager[Path]:

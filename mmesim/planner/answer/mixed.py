@@ -17,7 +17,7 @@ import numpy as np
 from mmesim.planner.analytic import demand, likely_instances
 from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm
-from mmesim.planner.plan.trial import Trial, Windows
+from mmesim.planner.plan.trial import Trial, Windows, busiest_s
 from mmesim.results.fleet import HOURS_PER_MONTH
 from mmesim.results.plan import Alternative
 from mmesim.scenario.schema import Scenario
@@ -98,7 +98,7 @@ def _simulated(search: Search, chosen: Trial, split: Split) -> Alternative:
 
 def _sized(search: Search, arm: Arm) -> Trial | None:
     """The smallest fleet for a part, sought without regard to the plan's best."""
-    asked = demand(arm.scenario)
+    asked = demand(arm.scenario, busiest_s(arm.scenario))
     alone = Search(search.bench, Windows.of(arm.scenario, asked), asked, search.say)
     alone.run([arm])
     return alone.best

@@ -46,8 +46,8 @@ def screened(bench: Bench, trial: Trial) -> Work:
 
 
 def _first(bench: Bench, trial: Trial) -> Work:
-    """One whole run, if it tells: seeds are known to differ little, or it is well within all limits. What is taken to be
-    met is settled before it is an answer, so the second can do no harm."""
+    """One whole run, if it tells: seeds are known to differ little, or it is well within all limits. What is taken to
+    be met is settled before it is an answer, so the second can do no harm."""
     yield bench.orders(trial, Level.WHOLE, [0])
     [cell] = cells = _cells(bench, trial, Level.WHOLE, 1)
     trial.seeds = 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmesim.planner.plan.question import Question
 from mmesim.profile import ModelProfile, profile_names
 from mmesim.profile.model import ON_CPU
+from mmesim.results.plan_files import PROFILES
 from mmesim.scenario.references import resolve
 
 
@@ -50,7 +51,7 @@ def _elsewhere(question: Question, found: Fitted, i: int, profile: ModelProfile,
         found.missing.append(profile.name)
         return
     file = f"{profile.name}-on-{device.lower().replace(' ', '-')}.yaml"
-    path = _written(question.folder / "profiles" / file, scaled.text)
+    path = _written(question.folder / PROFILES / file, scaled.text)
     found.changes[f"models.{i}.profile"] = str(path.absolute())
     found.notes.append(f"{profile.name} was not measured on {device}: {scaled.rests_on}")
     found.error = max(found.error, scaled.error)

@@ -12,7 +12,7 @@ from mmesim.planner.plan.bench import Bench
 from mmesim.planner.plan.question import Question
 from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm, NoArm, arms
-from mmesim.planner.plan.trial import Trial, Windows
+from mmesim.planner.plan.trial import Trial, Windows, busiest_s
 from mmesim.planner.runs.orders import Steps
 from mmesim.results.folders import CELLS
 
@@ -41,7 +41,7 @@ def search(question: Question, steps: Steps, say: Callable[[str], None]) -> Foun
     started_s = time.perf_counter()
     question.check()
     made, not_made = arms(question)
-    asked = demand(question.scenario)
+    asked = demand(question.scenario, busiest_s(question.scenario))
     windows = Windows.of(question.scenario, asked)
     bench = Bench(question, question.folder / CELLS, steps, windows.is_worth(question.scenario))
     looking = Search(bench, windows, asked, say)

@@ -19,7 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mmesim.planner.analytic import Demand
+from mmesim.planner.analytic import Demand, demand
 from mmesim.planner.plan.space import Arm
 from mmesim.planner.runs.contender import Contender
 from mmesim.results.plan import Status, TargetFound
@@ -27,8 +27,12 @@ from mmesim.scenario.faults import InstanceCrash, ZoneLoss
 from mmesim.scenario.schema import Scenario
 from mmesim.scenario.workload_spec import duration_s
 
-LEAD_S = 1800.0
-"""Time to fill the caches before the busiest time (assumed: some hundred loads on four threads take minutes)."""
+LEAD_S = 900.0
+"""Time to fill the caches before what is judged (assumed: some hundred loads on four threads take minutes)."""
+BUSIEST_S = 1800.0
+"""Length of the busiest time, or as long as it takes for `ENOUGH` requests."""
+ENOUGH = 50_000
+"""Requests that a 99th percentile can be told from."""
 QUIET_S = 1800.0
 """Length of the quietest time."""
 WORTH = 3.0
@@ -60,15 +64,15 @@ class Windows:
     """Of all requests that are judged: in the busiest and in the quietest time."""
 
     @classmethod
-    def of(cls, scenario: Scenario, demand: Demand) -> Windows:
+    def of(cls, scenario: Scenario, asked: Demand) -> Windows:
         """The windows of a scenario."""
         whole_s = duration_s(scenario)
-        measured = float(demand.rates_rps.sum()) * (whole_s - scenario.warmup)
-        busiest = float(demand.busiest_rps.sum()) * demand.busiest_window_s
-        start_s = max(demand.busiest_start_s, min(LEAD_S, whole_s - demand.busiest_window_s))
-        quiet_s, quiet_rps = _quietest(demand, whole_s)
+        measured = float(asked.rates_rps.sum()) * (whole_s - scenario.warmup)
+        busiest = float(asked.busiest_rps.sum()) * asked.busiest_window_s
+        start_s = max(asked.busiest_start_s, min(LEAD_S, whole_s - asked.busiest_window_s))
+        quiet_s, quiet_rps = _quietest(asked, whole_s)
         shares = {Level.BUSIEST: busiest, Level.QUIETEST: quiet_rps * QUIET_S}
-        return cls(whole_s, start_s, demand.busiest_window_s, quiet_s,
+        return cls(whole_s, start_s, asked.busiest_window_s, quiet_s,
                    {level: min(1.0, requests / max(measured, 1e-9)) for level, requests in shares.items()})
 
     @property
@@ -82,9 +86,18 @@ class Windows:
                 and not scenario.faults and not _by_the_clock(scenario))
 
 
-def _quietest(demand: Demand, whole_s: float) -> tuple[float, float]:
+def busiest_s(scenario: Scenario) -> float:
+    """How long the busiest time of a workload is: of a short one half, of a long one a sixth at most."""
+    whole_s = duration_s(scenario)
+    if whole_s <= 6 * BUSIEST_S:
+        return min(BUSIEST_S, whole_s / 2)
+    rate_rps = max(float(demand(scenario, BUSIEST_S).busiest_rps.sum()), 1e-9)
+    return min(max(BUSIEST_S, ENOUGH / rate_rps), whole_s / 6)
+
+
+def _quietest(asked: Demand, whole_s: float) -> tuple[float, float]:
     """Start of the quietest piece of the load over time, late enough for a lead before it, and its rate."""
-    edges_s, rates_rps = demand.load_over_time
+    edges_s, rates_rps = asked.load_over_time
     starts_s = edges_s[:-1]
     possible = (starts_s >= LEAD_S) & (starts_s <= whole_s - QUIET_S)
     if not possible.any():
@@ -160,7 +173,16 @@ class Trial:
         return Contender(self.name, self.settings, cut.model_copy(update={"endpoint": grown}))
 
     @cached_property
-    def _quietest(self) -> Contender:
+    def busiest_s(scenario: Scenario) -> float:
+    """How long the busiest time of a workload is: of a short one half, of a long one a sixth at most."""
+    whole_s = duration_s(scenario)
+    if whole_s <= 6 * BUSIEST_S:
+        return min(BUSIEST_S, whole_s / 2)
+    rate_rps = max(float(demand(scenario, BUSIEST_S).busiest_rps.sum()), 1e-9)
+    return min(max(BUSIEST_S, ENOUGH / rate_rps), whole_s / 6)
+
+
+def _quietest(self) -> Contender:
         start_s = self.windows.quiet_s
         return Contender(self.name, self.settings, self._cut(start_s, min(LEAD_S, start_s), QUIET_S))
 
