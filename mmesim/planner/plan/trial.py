@@ -173,16 +173,7 @@ class Trial:
         return Contender(self.name, self.settings, cut.model_copy(update={"endpoint": grown}))
 
     @cached_property
-    def busiest_s(scenario: Scenario) -> float:
-    """How long the busiest time of a workload is: of a short one half, of a long one a sixth at most."""
-    whole_s = duration_s(scenario)
-    if whole_s <= 6 * BUSIEST_S:
-        return min(BUSIEST_S, whole_s / 2)
-    rate_rps = max(float(demand(scenario, BUSIEST_S).busiest_rps.sum()), 1e-9)
-    return min(max(BUSIEST_S, ENOUGH / rate_rps), whole_s / 6)
-
-
-def _quietest(self) -> Contender:
+    def _quietest(self) -> Contender:
         start_s = self.windows.quiet_s
         return Contender(self.name, self.settings, self._cut(start_s, min(LEAD_S, start_s), QUIET_S))
 
