@@ -299,7 +299,7 @@ class _Counted:
         self.gap_cv2 = _local_dispersion(self.fine)
         self.sequence = np.concatenate(sequence or [np.zeros(0, np.int32)])[:CORRELATED]
         requests = np.maximum(1, self.counts.sum(axis=1))
-        mean = np.maximum(self.work / requests, 1e-300)
+        mean = np.where(self.work > 0, self.work / requests, 1.0)  # a model that nobody asks for has no spread
         recorded = np.sqrt(np.maximum(0.0, squares / requests / mean**2 - 1)).max(initial=0.0)
         self.work_cv = float(max(recorded, laws.max(initial=0.0)))
 
