@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from benchmarks.held_out.judge import Judged
 from benchmarks.held_out.trial import Held
 from benchmarks.page import table
@@ -12,7 +14,7 @@ from mmesim.results.targets import amount, target_title
 
 def rows(held: Held) -> str:
     """The table: means with 95 % intervals over seeds."""
-    titles = [f"{target_title(target.name)} ≤ {amount(target.limit, target.unit)}" for target in held.hindsight.targets]
+    titles = [f"{target_title(target.name)} ≤ {_amount(target.limit, target.unit)}" for target in held.hindsight.targets]
     lines = [("", "objective", *titles, "instances (most)", "USD a month", "against hindsight")]
     lines += [_row(one, held.hindsight) for one in held.judged]
     return table(lines)
@@ -28,9 +30,14 @@ def _target(found: TargetFound) -> str:
     """Lower and upper bound, each at its share of the confidence; in bold what is missed."""
     if found.value is None:
         return "–"
-    mean, low, high = (amount(value, found.unit) for value in (found.value.mean, found.value.low, found.value.high))
+    mean, low, high = (_amount(value, found.unit) for value in (found.value.mean, found.value.low, found.value.high))
     text = mean if low == high == mean else f"{mean} [{low}, {high}]"
     return f"**{text}**" if found.status == "missed" else text
+
+
+def _amount(value: float | None, unit: str) -> str:
+    """Times in seconds with three digits: here a minute more or less decides."""
+    return f"{value / 1e3:.3g} s" if unit == "ms" and value is not None and math.isfinite(value) else amount(value, unit)
 
 
 def _cost(cost: Interval) -> str:
@@ -50,8 +57,8 @@ def facts(held: Held) -> str:
               + (f", fails at {one.fails:.3g} ({target_title(one.target)})." if one.fails else ".")
               for one in held.plans["the plan"].headroom]
     known = held.known
-    lines.append(f"- Rules of thumb: {known.for_memory} instances for the working set, {known.for_work} for the work of "
-                 f"the busiest hour; MAX_RPS {known.max_rps:.3g} an instance.")
+    lines.append(f"- Rules of thumb: {known.for_memory} instances for the working set, {known.for_work} for the work "
+                 f"of the busiest hour; MAX_RPS {known.max_rps:.3g} an instance.")
     return "\n".join(lines)
 
 
@@ -59,7 +66,7 @@ def _promise(name: str, plan: Plan) -> str:
     option = plan.chosen or plan.nearest
     assert option
     cost = f", ${option.cost_per_month.mean:,.0f} a month" if option.cost_per_month else ""
-    targets = ", ".join(f"{target_title(one.name)} {amount(one.value.mean if one.value else None, one.unit)}"
+    targets = ", ".join(f"{target_title(one.name)} {_amount(one.value.mean if one.value else None, one.unit)}"
                         for one in option.targets)
     effort = f"{plan.effort['runs']} runs, {plan.effort['requests']:,} requests"
     return f"- {name}: {option.name} ({option.status} where it was planned: {targets}{cost}); {effort}."
