@@ -11,15 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pandas as pd
-from program import PROGRAM, ROOT, environment, mmesim
-
-from mmesim.triton.processes import end_marked, guarded, launch
+from program import PROGRAM, environment, mmesim
 
 BIN = Path(sys.executable).parent
 SCENARIO = """
@@ -115,24 +112,42 @@ def free_port() -> int:
 
 
 @contextmanager
-def processes() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Gives ``start(log, *command)``; all that was started that way, and what that started, is ended at the end, even
-    that of a test that was killed."""
-    mark = f"cluster-{uuid4().hex}"
-    guard = guarded(mark, mark)
+def processes() -> Iterator[Callable[..., None]]:
+    """Gives ``start(log, *command)``. At the end each command and all of its process group are ended, even when the
+    tests were killed: a keeper waits for the end of its standard input. (Ray's agents hide their environment, outlive
+    their parents, and stay in their group.)"""
+    begun: list[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]] = []
 
-    def start(log: Path, *command: str | Path) -> subprocess.Popen[bytes]:
+    def start(log: Path, *command: str | Path) -> None:
         """In a folder that has none of the scenario's files."""
         elsewhere = log.parent / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
-        return launch(command, mark, log, {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}, elsewhere)
+        with log.open("ab") as output:
+            process = subprocess.Popen(list(map(str, command)), cwd=elsewhere, stdin=subprocess.DEVNULL, stdout=output,
+                                       stderr=output, env=environment(RAY_USAGE_STATS_ENABLED="0"),
+                                       start_new_session=True)
+        keeper = subprocess.Popen(["sh", "-c", "cat >/dev/null; kill -KILL -- -$0", str(process.pid)],
+                                  stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        begun.append((process, keeper))
 
     try:
         yield start
     finally:
-        end_marked(mark, grace_s=3.0)
-        guard.stdin.close()
-        guard.wait()
+        for process, _ in begun:
+            process.terminate()
+        for process, keeper in begun:
+            _end(process, keeper)
+
+
+def _end(process: subprocess.Popen[bytes], keeper: subprocess.Popen[bytes], grace_s: float = 5.0) -> None:
+    """Of its own accord, else by force; the number of its group stays taken until then."""
+    with suppress(AssertionError):
+        wait_until(lambda: os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None,
+                   "the end", most_s=grace_s)
+    assert keeper.stdin is not None
+    keeper.stdin.close()
+    keeper.wait()
+    process.wait()
 
 
 # ---- what each kind of cluster has to do
