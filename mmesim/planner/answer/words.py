@@ -34,6 +34,8 @@ def _found(plan: Plan, written: Option | None) -> Iterator[str]:
 def _nothing_found(plan: Plan) -> Iterator[str]:
     yield "Nothing in the space meets the objective."
     if plan.nearest is None:
+        yield from dict.fromkeys(f"{option.instance_type}: {option.why}." for option in plan.options
+                                 if option.status == "ruled out")
         return
     found = plan.nearest.targets
     yield f"Nearest: {plan.nearest.name}, {money(plan.nearest)} a month: {'; '.join(map(said, found))}."

@@ -38,6 +38,8 @@ class Arm:
     """What its profiles rest on."""
     error: float = 0.0
     """Of service times that are scaled, as a fraction; 0: they were measured."""
+    stands: Mapping[str, float] = field(default_factory=dict)
+    """What the numbers to be found are as written, where that is in their range."""
 
     @property
     def autoscales(self) -> bool:
@@ -95,19 +97,28 @@ def _arm(question: Question, name: str, kind: InstanceType, settings: Mapping[st
         return NoArm(name, kind, settings, f"no profile of {lacking} for {device}, and no rule to scale one")
     own = kind.name == question.scenario.endpoint.instance_type
     try:
-        tune = _there(question.settings.tune, question.load(_as_overrides(question, settings, {})))
+        untuned = question.load(_as_overrides(question, settings, {}))
+        tune = _there(question.settings.tune, untuned)
         scenario = question.load(_as_overrides(question, settings, tune))
     except InputError as error:
         if own:
             raise
         return NoArm(name, kind, settings, "; ".join(problem.message for problem in error.problems))
-    return Arm(name, kind, settings, scenario, tune, profiles.notes, profiles.error)
+    return Arm(name, kind, settings, scenario, tune, profiles.notes, profiles.error, _as_they_stand(tune, untuned))
 
 
 def _there(tune: Mapping[str, Tune], scenario: Scenario) -> dict[str, Tune]:
     """The numbers that a scenario has: of an autoscaling policy only where there is one."""
     resolved = scenario.resolved()
     return {path: one for path, one in tune.items() if isinstance(at(resolved, find(resolved, path)[:-1]), dict)}
+
+
+def _as_they_stand(tune: Mapping[str, Tune], scenario: Scenario) -> dict[str, float]:
+    """Numbers with a unit of their own are left out: a scenario has them in seconds or bytes."""
+    resolved = scenario.resolved()
+    values = {path: at(resolved, find(resolved, path)) for path, one in tune.items() if not one.unit}
+    return {path: float(as_number(tune[path], value)) for path, value in values.items()
+            if isinstance(value, int | float) and tune[path].low <= value <= tune[path].high}
 
 
 def _as_overrides(question: Question, settings: Mapping[str, str], tune: Mapping[str, Tune]) -> list[str]:

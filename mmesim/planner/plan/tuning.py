@@ -2,8 +2,10 @@
 
 The tree-structured Parzen estimator of optuna (Bergstra et al., NeurIPS 2011), which is told by how much a candidate
 misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of
-the numbers. A candidate that parts of the whole rule out is told as such; each other one is run once. An arm that has
-fallen behind the best of all is given up (racing). The numbers of its best are then sized and settled like any other.
+the numbers. The first candidate has the numbers as written and the estimated size; once a fixed fleet does, only
+smaller ones are tried, whatever their numbers: no others cost less. A candidate that parts of the whole rule out is
+told as such; each other one is run once. An arm that has fallen behind the best of all is given up (racing). The
+numbers of its best are then sized and settled like any other.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ AT_RANDOM = 4
 """Candidates before the estimator has anything to learn from, and before an arm can be given up."""
 AT_ONCE = 2
 """Candidates asked for before the last ones are told: a number of its own, or the plan would depend on the machine."""
+SIZE = "instances"
+"""Its name among the numbers."""
 BEHIND = 1.15
 """An arm whose best costs so many times the best of all is given up."""
 
@@ -36,12 +40,16 @@ def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tu
     """The best numbers of an arm, as written, and its size with them; of those that all miss the objective, the ones
     that miss it least."""
     study, trials = _study(search.bench.question.scenario.seed), search.bench.question.settings.trials
+    likely = min(max(prospect.least, prospect.likely), _most(search, prospect))
+    study.enqueue_trial({**prospect.arm.stands, SIZE: likely})
     best: tuple[tuple[bool, float], Trial] | None = None
     for number in range(0, trials, AT_ONCE):
         if number >= AT_RANDOM and best is not None and _is_behind(search, best[0]):
             break
+        if (most := _most(search, prospect, best)) < prospect.least:
+            break
         asked = [study.ask() for _ in range(min(AT_ONCE, trials - number))]
-        tried = [_candidate(search, prospect, one) for one in asked]
+        tried = [_candidate(search, prospect, one, most) for one in asked]
         yield from together([_tried(search, trial) for trial in tried], AT_ONCE)
         for one, trial in zip(asked, tried, strict=True):
             missed_by, cost = _found(search, trial)
@@ -77,10 +85,16 @@ def _constraints(one: optuna.trial.FrozenTrial) -> Sequence[float]:
     return (one.user_attrs.get("missed_by", 0.0),)
 
 
-def _candidate(search: Search, prospect: Prospect, one: optuna.Trial) -> Trial:
+def _most(search: Search, prospect: Prospect, best: tuple[tuple[bool, float], Trial] | None = None) -> int:
+    """The largest size that is worth a try; below the least one: none is."""
+    if best is None or best[0][0] or prospect.arm.autoscales:
+        return max(prospect.least, search.most(prospect))
+    return best[1].instances - 1
+
+
+def _candidate(search: Search, prospect: Prospect, one: optuna.Trial, most: int) -> Trial:
     numbers = {path: as_number(tune, _suggested(one, path, tune)) for path, tune in prospect.arm.tune.items()}
-    most = max(prospect.least, search.most(prospect))
-    instances = prospect.least if most == prospect.least else one.suggest_int("instances", prospect.least, most)
+    instances = prospect.least if most == prospect.least else one.suggest_int(SIZE, prospect.least, most)
     return search.trial(prospect.arm, instances, numbers)
 
 
