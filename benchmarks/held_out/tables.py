@@ -14,7 +14,7 @@ from mmesim.results.targets import amount, target_title
 
 def rows(held: Held) -> str:
     """The table: means with 95 % intervals over seeds."""
-    titles = [f"{target_title(target.name)} ≤ {_amount(target.limit, target.unit)}" for target in held.hindsight.targets]
+    titles = [f"{target_title(one.name)} ≤ {_amount(one.limit, one.unit)}" for one in held.hindsight.targets]
     lines = [("", "objective", *titles, "instances (most)", "USD a month", "against hindsight")]
     lines += [_row(one, held.hindsight) for one in held.judged]
     return table(lines)
@@ -37,7 +37,8 @@ def _target(found: TargetFound) -> str:
 
 def _amount(value: float | None, unit: str) -> str:
     """Times in seconds with three digits: here a minute more or less decides."""
-    return f"{value / 1e3:.3g} s" if unit == "ms" and value is not None and math.isfinite(value) else amount(value, unit)
+    is_time = unit == "ms" and value is not None and math.isfinite(value)
+    return f"{value / 1e3:.3g} s" if is_time and value is not None else amount(value, unit)
 
 
 def _cost(cost: Interval) -> str:
