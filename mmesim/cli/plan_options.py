@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from mmesim.errors import InputError, Problem
-
-_RANGE = re.compile(r"([\d.eE+-]+?)([A-Za-z%]*)\.\.([\d.eE+-]+?)([A-Za-z%]*)(?:/([\d.]+))?(,log)?\Z")
-"""``30..90``, ``1ms..20ms``, ``30..90/5``, ``1..100,log``."""
 
 
 def as_settings(*, instance_types: str | None, instances: str | None, choose: Sequence[str] | None,
@@ -22,7 +18,7 @@ def as_settings(*, instance_types: str | None, instances: str | None, choose: Se
     if instances is not None:
         given["plan.instances"] = _fleet(instances)
     if choose:
-        given["plan.choose"] = dict(map(_choice, choose))
+        given["plan.choose"] = _choices(choose)
     if tune:
         given["plan.tune"] = dict(map(_tune, tune))
     given |= {f"plan.{name}": value for name, value in others.items()}
@@ -36,25 +32,22 @@ def _fleet(text: str) -> dict[str, int]:
     return {"min": int(low), "max": int(high)}
 
 
-def _choice(text: str) -> tuple[str, list[Any]]:
-    from mmesim.planner.runs.axes import axis
+def _choices(texts: Sequence[str]) -> dict[str, list[Any]]:
+    from mmesim.planner.runs.axes import axes
     from mmesim.yamldoc import parse_value
-    path, values = axis(text, "--choose")
-    return path, [parse_value(value, f"--choose {text}") for value in values]
+    return {axis.path: [parse_value(value, f"--choose {axis.path}") for value in axis.values]
+            for axis in axes(texts, "--choose")}
 
 
 def _tune(text: str) -> tuple[str, dict[str, Any]]:
+    from mmesim.planner.runs.axes import bounds
+    origin = f"--tune {text}"
     path, equals, written = text.partition("=")
-    match = _RANGE.match(written.strip())
-    if not equals or match is None:
-        raise InputError(Problem("is not a setting and its range", file=f"--tune {text}",
+    span, comma, kind = written.strip().partition(",")
+    if not equals or (comma and kind != "log"):
+        raise InputError(Problem("is not a setting and its range", file=origin,
                                  hint="write --tune path.to.setting=30..90, with a unit: 1ms..20ms; /5: steps; ,log"))
-    low, unit, high, unit_of_high, step, log = match.groups()
-    if unit and unit_of_high != unit:
-        raise InputError(Problem(f"has the units {unit!r} and {unit_of_high!r}", file=f"--tune {text}",
-                                 hint="write both ends with one unit"))
-    try:
-        return path.strip(), {"low": float(low), "high": float(high), "step": float(step) if step else None,
-                              "log": bool(log), "unit": unit_of_high}
-    except ValueError:
-        raise InputError(Problem("is not a range of numbers", file=f"--tune {text}", hint="e.g. 30..90")) from None
+    low, high, unit = bounds(span, origin)
+    step = span.partition("/")[2].removesuffix(unit)
+    return path.strip(), {"low": float(low), "high": float(high), "step": float(step) if step else None,
+                          "log": kind == "log", "unit": unit}
