@@ -69,11 +69,7 @@ def _client(cluster: str) -> Client:
         from distributed import Client
     except ImportError:
         raise remote.missing_extra(cluster) from None
-    remote.reachable(cluster)
-    try:
-        return Client(cluster, timeout=remote.CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise remote.unreachable(cluster, str(error)) from None
+    return remote.connected(cluster, lambda: Client(cluster, timeout=remote.CONNECT_S, set_as_default=False))
 
 
 def _sent(client: Client, content: bytes) -> Any:

@@ -12,7 +12,6 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from threading import Thread
 from typing import Any
 
 from mmesim.errors import InputError
@@ -80,22 +79,7 @@ def _connected(cluster: str) -> Any:
         import ray
     except ImportError:
         raise remote.missing_extra(cluster) from None
-    address = {"ray://auto": "auto"}.get(cluster, cluster)
-    if address != "auto":
-        remote.reachable(cluster)
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # each is raised here, none is to be printed too
-    failed: list[Exception] = []
-
-    def connect() -> None:
-        """Ray has no limit of time of its own for this."""
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
-        except Exception as error:
-            failed.append(error)
-
-    thread = Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(remote.CONNECT_S)
-    if failed or thread.is_alive():
-        raise remote.unreachable(cluster, str(failed[0]) if failed else f"no answer in {remote.CONNECT_S:g} s")
+    remote.connected(cluster, lambda: ray.init("auto" if cluster == "ray://auto" else cluster, log_to_driver=False,
+                                               logging_level=logging.ERROR, ignore_reinit_error=True))
     return ray

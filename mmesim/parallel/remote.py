@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from mmesim.errors import InputError, Problem
@@ -40,16 +40,38 @@ def one_at_a_time(work: Callable[..., Any], item: Any, shared: bytes | None) -> 
         return work(item) if shared is None else work(item, shared)
 
 
-def reachable(cluster: str) -> None:
-    """Raises InputError when nothing listens at the address."""
+def connected(cluster: str, connect: Callable[[], Any]) -> Any:
+    """What `connect` returns. Raises InputError when nothing listens at the address, or is not there in time: neither
+    client ends by itself where something listens and says nothing."""
+    if not cluster.endswith("//auto"):
+        _listens(cluster)
+    made: list[Any] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        """Whatever is wrong is told from the main thread."""
+        try:
+            made.append(connect())
+        except Exception as error:
+            failed.append(error)
+
+    thread = Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(CONNECT_S)
+    if not made:
+        raise _unreachable(cluster, str(failed[0]) if failed else f"no answer in {CONNECT_S:g} s")
+    return made[0]
+
+
+def _listens(cluster: str) -> None:
     host, _, port = cluster.rpartition("/")[2].rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError) as error:
-        raise unreachable(cluster, str(error)) from None
+        raise _unreachable(cluster, str(error)) from None
 
 
-def unreachable(cluster: str, reason: str) -> InputError:
+def _unreachable(cluster: str, reason: str) -> InputError:
     """Nobody answers there."""
     return InputError(Problem(f"cannot connect: {reason}", file=f"--cluster {cluster}",
                               hint="does it run, and can this machine reach it? docs/sweep.md shows how to start one"))
