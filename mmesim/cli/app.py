@@ -40,7 +40,7 @@ Copy the examples, to read and to change:
 
   mmesim init  &&  mmesim run scenarios/quickstart.yaml --set seed=8
 
-Exit codes: 0 ok, 1 objective missed (run --check), 2 wrong input, 3 a mistake of ours, 130 stopped by Ctrl-C."""
+Exit codes: 0 ok, 1 objective missed (run, plan --check), 2 wrong input, 3 a mistake of ours, 130 stopped by Ctrl-C."""
 
 app = typer.Typer(
     name="mmesim", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
