@@ -1,5 +1,5 @@
 """Held-out days: what the planner is given holds nothing of the days it is judged on, the rules of the baselines are
-those of the documents, and a small version goes through from end to end. In full: `python -m benchmarks.held_out DATA`."""
+those of the documents, and a small version goes through from end to end. In full: `python -m benchmarks.held_out`."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_rules_of_the_baselines(tmp_path: Path) -> None:
     path = tmp_path / "requests.csv"
     pd.DataFrame({"timestamp_s": np.arange(0, 7200, 10), "model": [f"base-{n % 5:03}" for n in range(720)],
                   "work": 1.0}).to_csv(path, index=False)
-    scenario = load_scenario(str(WORLDS["genai"].scenario), [
-        f"workload.trace={path}", "warmup=0s", "models.0.count=7", "checks.intended_overload=true"])
+    file, overrides = str(WORLDS["genai"].scenario), [f"workload.trace={path}", "warmup=0s", "models.0.count=7"]
+    scenario = load_scenario(file, overrides)
     found = known(scenario)
     assert found.max_rps == pytest.approx(1 / 26.6)
     assert found.for_memory == 2
@@ -79,10 +79,9 @@ def test_rules_of_the_baselines(tmp_path: Path) -> None:
     assert np.isfinite(demand(scenario).work_cv)  # two models have no requests
     by_name = {rival.name: rival.settings for rival in rivals(found, 12)}
     assert by_name["fixed 5, rule of thumb"] == ("endpoint.instances=5",)
-    assert "target: 1.1278}" in "".join(by_name["InvocationsPerInstance 1.13"])  # 0.5 x 60 / 26.6
+    assert "target: 1.12782}" in "".join(by_name["InvocationsPerInstance 1.13"])  # 0.5 x 60 / 26.6
     for settings in by_name.values():
-        load_scenario(str(WORLDS["genai"].scenario), [f"workload.trace={path}", "models.0.count=7",
-                                                      "checks.intended_overload=true", *settings])
+        load_scenario(file, [*overrides, *settings])
 
 
 SMALL = ("plan.instance_types=[ml.g6.xlarge]", "plan.choose={}", "plan.tune={}", "plan.seeds=3",
@@ -90,10 +89,10 @@ SMALL = ("plan.instance_types=[ml.g6.xlarge]", "plan.choose={}", "plan.tune={}",
 
 
 def test_a_small_version_from_end_to_end(shared_data: Path, tmp_path: Path) -> None:
-    """A day to plan on, six hours of lead, half a day to be judged on, fixed fleets of one type."""
-    world = replace(WORLDS["genai"], cut_s=7 * DAY_S, lead_s=6 * 3600.0, has_days=False)
+    """A day to plan on, three hours of lead, a day to be judged on, fixed fleets of one type."""
+    world = replace(WORLDS["genai"], cut_s=7 * DAY_S, lead_s=3 * 3600.0, has_days=False)
     held = held_out(world, shared_data, tmp_path, seeds=3, workers=Workers(1), more=SMALL, first_s=6 * DAY_S,
-                    end_s=7.5 * DAY_S)
+                    end_s=8 * DAY_S, reasons=False)
     names = [one.name.partition(":")[0] for one in held.judged]
     assert names[:3] == ["the plan", "planned for 1.25 x the traffic", "best in hindsight"]
     assert any("GPUUtilization 60" in name for name in names)

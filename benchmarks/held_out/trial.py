@@ -41,8 +41,8 @@ class Held:
 
 
 def held_out(world: World, data: Path, work: Path, *, seeds: int, workers: Workers, steps: Steps | None = None,
-             more: Sequence[str] = (), first_s: float = 0.0, end_s: float = math.inf) -> Held:
-    """Plan and judge; `more`: overrides of the scenario for everybody."""
+             more: Sequence[str] = (), reasons: bool = True, first_s: float = 0.0, end_s: float = math.inf) -> Held:
+    """Plan and judge; `more`: overrides of the scenario for everybody; `reasons`: those of the plan too (headroom)."""
     from mmesim.cli.progress import steps as shown
 
     first, rest = cut(world, data, work, first_s=first_s, end_s=end_s)
@@ -51,7 +51,7 @@ def held_out(world: World, data: Path, work: Path, *, seeds: int, workers: Worke
         factor = trend(first, rest.length_s)
         given[f"planned for the trend, {factor:.3g} x the traffic"] = (first, (f"workload.scale={factor:.4g}",))
     given["best in hindsight"] = (rest, ())
-    plans = {name: _planned(world, part, work / f"plan-{i}", workers, [*more, *extra], reasons=i == 0)
+    plans = {name: _planned(world, part, work / f"plan-{i}", workers, [*more, *extra], reasons=reasons and i == 0)
              for i, (name, (part, extra)) in enumerate(given.items())}
     kind = _answer(plans["the plan"]).instance_type
     usual = load_scenario(str(world.scenario), [*first.overrides, *more, f"endpoint.instance_type={kind}",

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 DAY_S = 86_400.0
 GENAI_MEAN_S = 26.6
 """Of the profile diffusion-a10g; `work` is a request's execution time in units of it."""
-AZURE_MODELS, AZURE_GROUPS = 200, 5
+AZURE_MODELS, AZURE_GROUPS = 100, 5
 
 
 @dataclass(frozen=True)
