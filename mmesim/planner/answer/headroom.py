@@ -8,10 +8,12 @@ galloping and bisection; whoever holds at `MOST` is not looked at further.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from math import log
+from typing import Literal
 
-from mmesim.planner.answer.probe import Probe, Variation
+from mmesim.planner.answer.probe import Probe, Seen, Variation
 from mmesim.planner.plan.bracket import Bracket
 from mmesim.results.plan import Headroom
 from mmesim.scenario.models import ModelGroup
@@ -25,28 +27,42 @@ GUESS = 1.3
 """Where to look first."""
 
 
-def headroom(probe: Probe) -> list[Headroom]:
-    """In traffic and, where models can be added, in models."""
-    kinds: list[tuple[str, Callable[[float, Scenario], Scenario]]] = [("traffic", more_traffic)]
-    if can_have_more_models(probe.trial.scenario):
-        kinds.append(("models", more_models))
-    return [_headroom(probe, what, grow) for what, grow in kinds]
+@dataclass
+class Growth:
+    """What may grow, and where it fails, as far as known: step k of the grid is `STEP` to the power of k."""
 
+    what: Literal["traffic", "models"]
+    grow: Callable[[float, Scenario], Scenario]
+    bracket: Bracket = field(default_factory=lambda: Bracket(1, round(log(GUESS) / log(STEP))))
+    failing: dict[int, str] = field(default_factory=dict)
+    """Step -> the target that is missed by most."""
 
-def _headroom(probe: Probe, what: str, grow: Callable[[float, Scenario], Scenario]) -> Headroom:
-    """Steps of the grid are numbered from 1 (no growth is 0); the bracket looks for the first that fails."""
-    most = round(log(MOST) / log(STEP))
-    bracket, failing = Bracket(1, round(log(GUESS) / log(STEP))), {}
-    while (step := bracket.next(most)) is not None:
-        [seen] = probe.see([Variation(partial(grow, STEP**step))], f"growth of {what}")
+    def found(self) -> Headroom:
+        """In factors."""
+        fails = self.bracket.high
+        return Headroom(self.what, STEP ** (self.bracket.low - 1), None if fails is None else STEP**fails,
+                        "" if fails is None else self.failing[fails])
+
+    def learn(self, step: int, seen: Seen) -> None:
+        """The bracket seeks the first step that fails: to it, that is what "meets"."""
         if seen.met:
-            bracket.missed(step)  # the bracket seeks the first that is "met", which is here the first that fails
+            self.bracket.missed(step)
         else:
-            bracket.met(step)
-            failing[step] = seen.worst
-    fails = bracket.high
-    return Headroom(what, STEP ** (bracket.low - 1), None if fails is None else STEP**fails,  # type: ignore[arg-type]
-                    "" if fails is None else failing[fails])
+            self.bracket.met(step)
+            self.failing[step] = seen.worst
+
+
+def headroom(probe: Probe) -> list[Headroom]:
+    """In traffic and, where models can be added, in models; both are looked for side by side."""
+    kinds = [Growth("traffic", more_traffic)]
+    if can_have_more_models(probe.trial.scenario):
+        kinds.append(Growth("models", more_models))
+    most = round(log(MOST) / log(STEP))
+    while wanted := [(one, step) for one in kinds if (step := one.bracket.next(most)) is not None]:
+        seen = probe.see([Variation(partial(one.grow, STEP**step)) for one, step in wanted], "growth")
+        for (one, step), found in zip(wanted, seen, strict=True):
+            one.learn(step, found)
+    return [one.found() for one in kinds]
 
 
 def more_traffic(factor: float, scenario: Scenario) -> Scenario:

@@ -1,13 +1,14 @@
 """Where candidates are simulated, and what their runs say: the referee of a search.
 
 Status comes from the runs of a candidate's own seeds (:mod:`mmesim.planner.check`). To drop a bad candidate after less,
-there are three shorter ways, each with what makes it safe:
+there are shorter ways, each with what makes it safe:
 
 * *sure*: requests that fail, or are too late, in the busiest time are so in the whole run; if they alone are more than
   the objective allows of all requests, the candidate misses it.
 * *spread*: one seed decides where it is further from the limit than seeds differ, as measured over all candidates that
   had several: Student's t with the pooled spread.
-* *busiest time for the whole*: predicted with the mean difference of the two over the candidates that had both, and
+* *both ends*: what misses a target by a tenth in the busiest and in the quietest time is taken to miss it over all.
+* *a part for the whole*: predicted with the mean difference of the two over the candidates that had both, and
   trusted beyond the prediction interval of that difference, from `PAIRS` candidates on.
 
 Distances from a limit are kept as `excess`: the logarithm of value over limit, in which spreads are alike.

@@ -17,6 +17,9 @@ from mmesim.planner.runs.cells import Cell
 from mmesim.results.plan import TargetFound
 from mmesim.results.targets import amount, target_title
 
+BEYOND = math.log(1.1)
+"""What is so far beyond a limit in the busiest and in the quietest time is taken to be beyond it over all."""
+
 
 def decide(bench: Bench, trial: Trial) -> Work:
     """Sets the candidate's status to met or missed; "met" may rest on one run."""
@@ -30,13 +33,22 @@ def decide(bench: Bench, trial: Trial) -> Work:
 
 def screened(bench: Bench, trial: Trial) -> Work:
     """Sets the candidate's status to missed where parts of the whole say so."""
-    for level in trial.screens if bench.busiest_is_worth else ():
+    beyond: set[str] = set()
+    for number, level in enumerate(trial.screens if bench.busiest_is_worth else ()):
+        if number and not trial.arm.autoscales and not beyond:
+            break  # of a fleet that stays as it is the quietest time is of interest only if the busiest is bad
         [order] = orders = bench.orders(trial, level, [0])
         yield orders
         cell = bench.cell(order)
         if why := bench.surely_missed(cell, level, trial.windows.shares[level]) or bench.foreseen_missed(cell, level):
             trial.status, trial.why = "missed", why
             return
+        far = {target.name for target in bench.targets if bench.excess(target, cell) > BEYOND}
+        beyond = beyond & far if number else far
+    if beyond and len(trial.screens) > 1:
+        missed = ", ".join(map(target_title, sorted(beyond)))
+        trial.status, trial.why = "missed", f"{missed}: missed in the busiest and in the quietest time"
+        return
     if survives(bench):
         yield bench.orders(trial, Level.LOSS, [0])
         worst, target = bench.worst(bench.cell(*bench.orders(trial, Level.LOSS, [0])))
@@ -52,7 +64,9 @@ def _first(bench: Bench, trial: Trial) -> Work:
     [cell] = cells = _cells(bench, trial, Level.WHOLE, 1)
     trial.seeds = 1
     for level in trial.screens if bench.busiest_is_worth else ():
-        bench.learn_pair(trial, level, bench.cell(*bench.orders(trial, level, [0])), cell)
+        [part] = bench.orders(trial, level, [0])
+        if bench.has(part):
+            bench.learn_pair(trial, level, bench.cell(part), cell)
     worst, target = bench.worst(cell)
     status = "met" if worst < -CLOSE else bench.by_spread(cells)
     if status == "met" or (status == "missed" and worst > CLOSE):

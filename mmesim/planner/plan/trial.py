@@ -4,8 +4,8 @@ Levels, from cheap to dear:
 
 * BUSIEST: the busiest time of the workload only, after a lead in which caches fill. The requests are those of the whole
   run (`workload.start`), so what is too late or fails there does so in the whole run.
-* QUIETEST: half an hour of the quietest time, from the smallest fleet on, of one that scales: that is when it has least
-  memory.
+* QUIETEST: half an hour of the quietest time, in which a fleet that scales is smallest and has least memory. What is
+  bad in the busiest and in the quietest time alike is bad over all.
 * LOSS: the same as BUSIEST with an instance, or a zone, lost where the lead ends; judged from then on.
 * WHOLE: the scenario as it is. Only this can say that the objective is met.
 """
@@ -157,7 +157,7 @@ class Trial:
     @property
     def screens(self) -> tuple[Level, ...]:
         """What is looked at before the whole, where that is worth it."""
-        return (Level.QUIETEST, Level.BUSIEST) if self.arm.autoscales else (Level.BUSIEST,)
+        return (Level.QUIETEST, Level.BUSIEST) if self.arm.autoscales else (Level.BUSIEST, Level.QUIETEST)
 
     @cached_property
     def _whole(self) -> Contender:
