@@ -1,9 +1,8 @@
 """How a command ends: every way out has its message and its exit code.
 
 0 ok · 1 the objective is missed (`run --check`, `plan --check`), or what was examined is not in order (`check-policy`,
-`doctor`) ·
-2 wrong input, or a machine that refuses (disk full, no permission) · 3 our own mistake, with a traceback ·
-130 stopped by Ctrl-C, 143 by SIGTERM.
+`doctor`) · 2 wrong input, or a machine that refuses (disk full, no permission) ·
+3 our own mistake, with a traceback · 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
