@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmesim.planner.analytic import demand, likely_instances
+from mmesim.planner.plan.race import race
 from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm
 from mmesim.planner.plan.trial import Trial, Windows, busiest_s
@@ -100,7 +101,7 @@ def _sized(search: Search, arm: Arm) -> Trial | None:
     """The smallest fleet for a part, sought without regard to the plan's best."""
     asked = demand(arm.scenario, busiest_s(arm.scenario))
     alone = Search(search.bench, Windows.of(arm.scenario, asked), asked, search.say)
-    alone.run([arm])
+    race(alone, [arm])
     return alone.best
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mmesim.planner.analytic import demand
 from mmesim.planner.plan.bench import Bench
 from mmesim.planner.plan.question import Question
+from mmesim.planner.plan.race import race
 from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm, NoArm, arms
 from mmesim.planner.plan.trial import Trial, Windows, busiest_s
@@ -45,7 +46,7 @@ def search(question: Question, steps: Steps, say: Callable[[str], None]) -> Foun
     windows = Windows.of(question.scenario, asked)
     bench = Bench(question, question.folder / CELLS, steps, windows.is_worth(question.scenario))
     looking = Search(bench, windows, asked, say)
-    looking.run(made)
+    race(looking, made)
     effort = {"runs": bench.runs, "requests": bench.requests, "stored_before": bench.stored}
     written = _written(question, looking)
     looking.work_off([looking.settle(written)])

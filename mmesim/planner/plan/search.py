@@ -1,18 +1,13 @@
-"""The search: branch and bound over the arms, each sized by bisection.
+"""The state of a search and its steps: what is known of each candidate, the best so far, the smallest fleet of an arm.
 
-* Every arm has a cost that it cannot be below (:func:`mmesim.planner.analytic.least_instances`, a proof, no estimate).
-  An arm whose bound is above the best candidate that met the objective is never simulated.
-* Within an arm the objective is taken to hold from some fleet size on (:mod:`mmesim.planner.plan.bracket`). Sizes that
-  would cost more than the best so far are not looked at, so most arms end after one run: the largest fleet that would
-  still be cheaper, and fails.
-
-Arms are worked on side by side, a run each, in a fixed order: the same question makes the same runs.
+Within an arm the objective is taken to hold from some fleet size on (:mod:`mmesim.planner.plan.bracket`). Sizes that
+would cost more than the best so far are not looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, inf
 
 from mmesim.planner.analytic import Demand, Need, least_cost_per_hour, least_instances, likely_instances
@@ -72,12 +67,6 @@ class Search:
     trials: dict[tuple[object, ...], Trial] = field(default_factory=dict)
     ruled_out: list[RuledOut] = field(default_factory=list)
 
-    def run(self, arms: Sequence[Arm]) -> None:
-        """Find the best of the arms."""
-        prospects = sorted(map(self.prospect, arms), key=lambda one: (one.likely_cost_per_hour, one.arm.name))
-        for tunes in (False, True):  # what takes few runs first: its best makes the rest shorter
-            self.work_off([self._of_arm(one) for one in prospects if bool(one.arm.tune) is tunes])
-
     def work_off(self, waiting: Sequence[Work]) -> None:
         """All of the work, side by side."""
         for wanted in together(waiting, SIDE_BY_SIDE):
@@ -127,18 +116,6 @@ class Search:
         self.say(f"{trial.name}: {trial.status} in {trial.seeds} whole runs" + (f" ({trial.why})" if trial.why else ""))
 
     # One arm.
-
-    def _of_arm(self, prospect: Prospect) -> Work:
-        most = self.bench.question.settings.instances.max
-        if prospect.least > most:
-            cost, why = prospect.least_cost_per_hour, prospect.need.why
-            self.ruled_out.append(RuledOut(prospect.arm, prospect.least, cost, why))
-        elif prospect.arm.tune:
-            from mmesim.planner.plan.tuning import tuned
-            numbers, likely = yield from tuned(self, prospect)
-            yield from self.smallest(replace(prospect, likely=likely), numbers)
-        else:
-            yield from self.smallest(prospect, {})
 
     def smallest(self, prospect: Prospect, numbers: dict[str, str]) -> Work:
         """The smallest fleet of an arm that meets the objective, as long as it can be the best."""

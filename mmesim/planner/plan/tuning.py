@@ -15,6 +15,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from mmesim.planner.plan.decide import screened
+from mmesim.planner.plan.search import Prospect, Search
 from mmesim.planner.plan.space import as_number
 from mmesim.planner.plan.trial import Level, Trial
 from mmesim.planner.plan.work import Work, together
@@ -24,7 +25,6 @@ from mmesim.scenario.plan import Tune
 if TYPE_CHECKING:
     import optuna
 
-    from mmesim.planner.plan.search import Prospect, Search
 
 AT_RANDOM = 4
 """Candidates before the estimator has anything to learn from, and before an arm can be given up."""
