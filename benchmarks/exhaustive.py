@@ -183,6 +183,36 @@ def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     }
 
 
+def random_space(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(scenario, profile) of a small random space: two types, four sizes, one or two policies, any traffic."""
+    from tests.planted import kind, known, profile, scenario
+
+    rng = np.random.default_rng([number, 6])
+    service_ms, cpu_ms = float(rng.choice([5, 20, 60])), float(rng.choice([1, 1, 40]))
+    rps = float(np.exp(rng.uniform(0, 1)) * 15 / max(service_ms, 0.4 * cpu_ms, 15) * 15 * rng.choice([0.3, 1, 3]))
+    price, small, large = rng.uniform(1.2, 2.6), rng.uniform(2.5, 6.5), rng.uniform(4.5, 12.5)
+    types = {"ml.a": kind(1.0, vcpus=int(rng.choice([2, 4])), gpu_bytes=f"{small:.1f}GB"),
+             "ml.b": kind(round(float(price), 2), vcpus=8, gpu_bytes=f"{large:.1f}GB")}
+    arrivals = [{"use": "poisson", "rate_rps": rps}, {"use": "gamma", "rate_rps": rps, "cv": 2.5},
+                {"use": "mmpp", "rates_rps": [0.5 * rps, 2 * rps], "mean_sojourn": ["40s", "20s"]}][int(rng.integers(3))]
+    choose = [{}, {"endpoint.eviction.gpu": ["lru", "lfu"]}, {"endpoint.eviction.gpu": ["lru", "gdsf"]},
+              {"endpoint.routing.use": ["least_outstanding", "random"]}][int(rng.integers(4))]
+    objective: dict[str, Any] = {"error_rate": 0.02}
+    if rng.random() < 0.75:
+        objective["p99_ms"] = round(float((service_ms + cpu_ms) * np.exp(rng.uniform(np.log(3), np.log(60)))), 1)
+    if rng.random() < 0.6 or len(objective) == 1:
+        objective["cold_start_ratio"] = round(float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))), 4)
+    popularity: dict[str, Any] = {"use": "uniform"}
+    if rng.random() < 0.7:
+        popularity = {"use": "zipf", "s": round(float(rng.uniform(0.3, 1.3)), 2), "shuffle": bool(rng.integers(2))}
+    spill, load_s = int(rng.choice([2, 4, 16])), rng.choice([0.1, 0.5, 2])
+    made = scenario(models=int(rng.integers(3, 25)), rps=rps, types=types, objective=objective, seconds=160,
+                    workload={"arrivals": arrivals, "popularity": popularity},
+                    endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": spill}},
+                    plan={"choose": choose, "instances": {"min": 1, "max": 4}, "seeds": 5})
+    return made, {**profile(service_ms=service_ms, cpu_ms=cpu_ms), "load": {"time": known(f"{load_s}s")}}
+
+
 NEAR = 0.0885
 """Limit of "near": within the noise of a candidate that would be the cheapest."""
 
@@ -199,9 +229,38 @@ def main() -> None:
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--list", action="store_true", help="every candidate of the truth")
     given = options.parse_args()
+    if given.random:
+        _random(given)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for name in given.names or spaces():
             _compare(name, Path(scratch), given)
+
+
+def _random(given: argparse.Namespace) -> None:
+    """Random spaces, the truth with the very seeds that the plan may use at most."""
+    for number in range(given.first, given.first + given.random):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            file = _file(folder, f"random-{number}", *random_space(number))
+            question = Question(file, [f"seed={given.truth_seed + number}"], folder / "plan", Workers(given.processes))
+            truth = every_candidate(question, question.settings.seeds)
+            seen = judged(search(question, silent, lambda _: None), truth)
+        odd = ", ".join(_not_monotone(truth)) or "-"
+        best = f"{seen.best.name} ({seen.best.nearest:.1f} se)" if seen.best else "none"
+        cells = [f"{number}", best, seen.chosen or "none", seen.verdict, seen.status, f"{seen.more:.0%}", odd]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def _not_monotone(truth: Sequence[Candidate]) -> Iterator[str]:
+    """Fleets that miss though a smaller one of the same arm meets."""
+    least: dict[str, int] = {}
+    for one in sorted(truth, key=lambda one: one.trial.instances):
+        arm = one.trial.arm.name
+        if one.is_met:
+            least.setdefault(arm, one.trial.instances)
+        elif arm in least:
+            yield f"{one.name} misses, {least[arm]} do"
 
 
 def _compare(name: str, folder: Path, given: argparse.Namespace) -> None:

@@ -12,10 +12,12 @@ benchmarks.planted --truth`` tries every candidate with many seeds. No expectati
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from mmesim.results.plan import Limit, Plan
 
 Scenario = dict[str, Any]
 
@@ -33,9 +35,9 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Setting path -> its value as chosen, or (low, high) for a number that may be anywhere in between."""
     binds: frozenset[str] = frozenset()
-    """What limits: one of these has to be first among the binding; empty: nothing is said."""
+    """What limits: one of these has to be first among the binding, no other may bind; empty: nothing is said."""
     also: frozenset[str] = frozenset()
-    """What may bind too; anything else that binds is wrong."""
+    """What has to be among the binding besides."""
     trace: str = ""
     """CSV."""
     mixed_instances: int = 0
@@ -71,6 +73,55 @@ def case(name: str) -> Case:
     """The case of this name, its docstring as the reason."""
     made = CASES[name]()
     return Case(**{**made.__dict__, "name": name, "why": (CASES[name].__doc__ or "").strip()})
+
+
+# ---- what is wrong with a plan
+
+
+def wrong_fleet(made: Case, plan: Plan) -> Iterator[str]:
+    """How the chosen fleet differs from the known best; nothing: it is that."""
+    chosen = plan.chosen
+    if chosen is None or made.instance_type is None:
+        if (chosen is None) != (made.instance_type is None):
+            yield f"{'nothing' if chosen is None else chosen.name} found"
+        return
+    if (chosen.instance_type, chosen.instances) != (made.instance_type, made.instances):
+        yield f"{chosen.name} found"
+    for path, value in made.settings.items():
+        if not _is(chosen.settings[path], value):
+            yield f"{path} {chosen.settings[path]}"
+    mixed = next((one for one in plan.alternatives if one.kind == "mixed fleet"), None)
+    if made.mixed_instances and (mixed is None or mixed.instances != made.mixed_instances):
+        yield f"mixed fleet: {mixed.instances if mixed else 'not tried'}"
+
+
+def wrong_binding(made: Case, plan: Plan) -> Iterator[str]:
+    """How what is said to bind differs from what does. Where nothing could be simulated it is said in the words."""
+    if made.binds and plan.chosen is None and plan.nearest is None:
+        if not any(resource in sentence for resource in made.binds for sentence in plan.sentences):
+            yield "no word of what blocks it"
+        return
+    yield from wrong_limits(made, plan.limits)
+
+
+def wrong_limits(made: Case, limits: Sequence[Limit]) -> Iterator[str]:
+    """The same of limits alone."""
+    binding = [limit.resource for limit in limits if limit.binds]
+    if not made.binds:
+        return
+    if not made.binds & set(binding[:1]):
+        yield f"{binding[0] if binding else 'nothing'} binds first"
+    if missing := made.also - set(binding):
+        yield f"{', '.join(sorted(missing))} not among the binding"
+    if more := set(binding) - made.binds - made.also:
+        yield f"{', '.join(sorted(more))} binds too"
+
+
+def _is(written: str, value: Any) -> bool:
+    """A setting as written is the value, or within the range."""
+    if isinstance(value, tuple):
+        return bool(value[0] <= float(written) <= value[1])
+    return written == value if isinstance(value, str) else bool(json.loads(written) == value)
 
 
 # ---- the brick
@@ -189,8 +240,8 @@ def disk() -> Case:
     99th percentile: less than 1 % may come from S3. One instance misses the disk in a quarter of the requests; with
     two, each is home to about 20 models, and all are on disk after the warm-up."""
     return Case("", scenario(models=40, rps=2, objective={"p99_ms": 5000, "error_rate": 0.02}, seconds=1500,
-                             warmup=700, types={"ml.unit": kind(1.0, disk_bytes="30.5GB")}, storage={"s3_first_byte": "20s"},
-                             endpoint={"placement": {"use": "hash"}}),
+                             warmup=700, types={"ml.unit": kind(1.0, disk_bytes="30.5GB")},
+                             storage={"s3_first_byte": "20s"}, endpoint={"placement": {"use": "hash"}}),
                 {**profile(service_ms=5), "disk_bytes": known("1GB")}, "ml.unit", 2, binds=frozenset({"disk"}))
 
 
@@ -340,8 +391,7 @@ def mixed_fleet() -> Case:
     """One hot model, 15 requests/s of 50 ms: 75 % of a GPU, 1 s is asked for. A tail of 60 models, one request a
     second, nearly all cold (4 fit): a load of a second each, during which inference there takes 6 times as long. On an
     endpoint of its own the hot model takes one instance, and the tail another: 2. Together: wherever the tail loads,
-    the hot model is at 1/6 of its speed; it takes more instances until few loads fall on each (how many: brute
-    force)."""
+    the hot model is at 1/6 of its speed. By brute force its 99th percentile is 1.8 s on 2 instances, 0.5 s on 3."""
     groups = [{"name": "hot", "weight": 900}, {"name": "tail-{i:02}", "count": 60}]
     return Case("", scenario(models=groups, rps=16, seconds=600, warmup=120,
                              objective={"error_rate": 0.01, "models": {"hot": {"p99_ms": 1000},
@@ -349,7 +399,7 @@ def mixed_fleet() -> Case:
                              server={"load_slowdown": 6.0},
                              endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": 2}},
                              plan={"mixed": True, "instances": {"min": 1, "max": 12}}),
-                {**profile(), "load": {"time": known("1s")}}, "ml.unit", 4, mixed_instances=2)
+                {**profile(), "load": {"time": known("1s")}}, "ml.unit", 3, mixed_instances=2)
 
 
 # ---- what cannot be
