@@ -134,7 +134,7 @@ def test_files_travel_by_their_content(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "aside.csv").write_text("timestamp_s,model\n1,a\n")
     tiny(home)
     scenario = load_scenario(str(home / "tiny.yaml"), [
-        "workload={trace: ../aside.csv}", f"{GPU}={{use: min_residency, base: {{use: 'mine.py:Mine'}}}}"])
+        "workload={trace: ../aside.csv}", f"{GPU}={{use: min_residency, around: {{use: 'mine.py:Mine'}}}}"])
     (parcel,), content = packed([scenario])
     with unpacked(parcel, content) as there:
         assert there.base_dir != home and not there.workload.trace.startswith("..")
