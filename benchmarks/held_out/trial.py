@@ -22,9 +22,6 @@ from mmesim.results.plan import Option, Plan
 from mmesim.results.plan_files import load
 from mmesim.scenario.load import load_scenario
 
-MARGIN = 1.25
-"""A common allowance for growth."""
-
 
 @dataclass(frozen=True)
 class Held:
@@ -46,7 +43,9 @@ def held_out(world: World, data: Path, work: Path, *, seeds: int, workers: Worke
     from mmesim.cli.progress import steps as shown
 
     first, rest = cut(world, data, work, first_s=first_s, end_s=end_s)
-    given = {"the plan": (first, ()), f"planned for {MARGIN:g} x the traffic": (first, (f"workload.scale={MARGIN}",))}
+    given: dict[str, tuple[Part, tuple[str, ...]]] = {"the plan": (first, ())}
+    if world.margin > 1:
+        given[f"planned for {world.margin:g} x the traffic"] = (first, (f"workload.scale={world.margin}",))
     if world.has_days:
         factor = trend(first, rest.length_s)
         given[f"planned for the trend, {factor:.3g} x the traffic"] = (first, (f"workload.scale={factor:.4g}",))

@@ -42,6 +42,8 @@ class World:
     """Ids of the first part by their requests, ids that come later -> names of models, by id."""
     has_days: bool = False
     """True: long enough for a trend from day to day."""
+    margin: float = 1.25
+    """Times the traffic, a common allowance for growth; 1: not planned for."""
 
 
 @dataclass(frozen=True)
