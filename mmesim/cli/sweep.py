@@ -37,21 +37,17 @@ def sweep(
         "--range", metavar="PATH=LOW..HIGH[,log][,int][,UNIT]", help="A number of the random design.")] = None,
     choice: Annotated[list[str] | None, typer.Option(
         metavar="PATH=V1,V2", help="A choice of the random design.")] = None,
-    design: Annotated[str, typer.Option(metavar="latin|sobol", help="Latin hypercube, or Sobol's sequence: with a "
-                                                                    "larger N it keeps its first points.")] = "latin",
+    design: Annotated[str, typer.Option(metavar="latin|sobol", help="Of the random points.")] = "latin",
     points: Annotated[Path | None, typer.Option(
         metavar="FILE.csv", help="Points of your own: a setting's path in each column's head.")] = None,
     set_: Annotated[list[str] | None, typer.Option(
         "--set", metavar="PATH=VALUE", help="Override a setting in all points. Repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each point.")] = 1,
     confidence: Annotated[str, typer.Option(help="Of the intervals over seeds.")] = "95%",
-    rank_by: Annotated[str | None, typer.Option(
-        metavar="KEY", help="E.g. cache.hit_ratio; default: the scenario's objective, else latency.all.p99.")] = None,
-    metric: Annotated[str | None, typer.Option(
-        metavar="KEY", help="What the figure shows; default: what points are ranked by.")] = None,
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Points that cannot run are rows with an error; "
-                                                                      "else nothing runs.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the points, and how many runs are left.")] = False,
+    rank_by: Annotated[str | None, typer.Option(metavar="KEY", help="E.g. cache.hit_ratio; else as compare.")] = None,
+    metric: Annotated[str | None, typer.Option(metavar="KEY", help="In the figure; default: the ranking's.")] = None,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="What cannot run is a row with error.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the points, and how many runs are stored.")] = False,
     processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
     cluster: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="Run on a cluster: tcp://HOST:PORT (Dask), ray://HOST:PORT, ray://auto (Ray).")] = None,
