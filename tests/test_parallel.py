@@ -44,24 +44,21 @@ def test_results_come_in_the_items_order_and_are_counted() -> None:
 
 
 def test_a_process_that_dies_costs_only_what_was_not_finished(tmp_path: Path) -> None:
-    before: list[int] = []
-    found = {}
+    found, then = {}, {}
     for number, result in finished(partial(dying, tmp_path, False), range(12), Workers(2)):
-        found[number] = result
-        if not (tmp_path / "5-1").exists():
-            before.append(number)
+        found[number], then[number] = result, runs(tmp_path)[number]
     assert found == {number: number for number in range(12)}
-    twice = {number for number, times in runs(tmp_path).items() if times > 1}
-    assert 5 in twice and not twice & set(before) and before, (twice, before)
-    assert max(runs(tmp_path).values()) == 2
+    assert then == runs(tmp_path), "what was handed over does not run again"
+    assert then[5] == 2 and max(then.values()) == 2 and min(then.values()) == 1
 
 
 def test_a_process_that_dies_again_is_an_error_and_the_rest_is_there(tmp_path: Path) -> None:
-    found = []
+    then = {}
     with pytest.raises(InputError, match="ended from outside, twice"):
         for number, _ in finished(partial(dying, tmp_path, True), range(8), Workers(2)):
-            found.append(number)
-    assert {0, 1, 2} <= set(found) and 5 not in found and runs(tmp_path)[5] == 2
+            then[number] = runs(tmp_path)[number]
+    assert then and 5 not in then and runs(tmp_path)[5] == 2
+    assert then == {number: runs(tmp_path)[number] for number in then}
 
 
 @pytest.mark.parametrize(("address", "is_dask"), [

@@ -23,7 +23,7 @@ def finished_here(work: Callable[[Item], Result], items: Mapping[int, Item],
     missing = dict(items)
     for attempt in range(2):
         try:
-            for number, result in _pool(work, missing, processes):
+            for number, result in _pool(work, missing, processes, fewest=1 + attempt):
                 del missing[number]
                 yield number, result
             return
@@ -33,11 +33,12 @@ def finished_here(work: Callable[[Item], Result], items: Mapping[int, Item],
                                          "memory", hint="run with --processes 1; what is finished stays")) from error
 
 
-def _pool(work: Callable[[Item], Result], items: Mapping[int, Item],
-          processes: int) -> Iterator[tuple[int, Result]]:
+def _pool(work: Callable[[Item], Result], items: Mapping[int, Item], processes: int,
+          fewest: int) -> Iterator[tuple[int, Result]]:
+    """Alone, the last item is worked on in this process; not one that may have ended another (`fewest` 2)."""
     from joblib import Parallel, delayed
 
-    most = min(processes, len(items)) if processes > 0 else processes
+    most = max(fewest, min(processes, len(items))) if processes > 0 else processes
     pool = Parallel(n_jobs=most or 1, return_as="generator_unordered", batch_size=1)
     yield from pool(delayed(_numbered)(work, number, item) for number, item in list(items.items()))
 
