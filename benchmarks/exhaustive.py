@@ -183,8 +183,13 @@ def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     }
 
 
-def random_space(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(scenario, profile) of a small random space: two types, four sizes, one or two policies, any traffic."""
+LONG = 40
+"""So many times slower is everything in long random spaces: the plan may then look at the busiest time alone."""
+
+
+def random_space(number: int, is_long: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(scenario, profile) of a small random space: two types, four sizes, one or two policies, any traffic; a long one
+    lasts four hours, with more traffic in one of them."""
     from tests.planted import kind, known, profile, scenario
 
     rng = np.random.default_rng([number, 6])
@@ -194,7 +199,8 @@ def random_space(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     types = {"ml.a": kind(1.0, vcpus=int(rng.choice([2, 4])), gpu_bytes=f"{small:.1f}GB"),
              "ml.b": kind(round(float(price), 2), vcpus=8, gpu_bytes=f"{large:.1f}GB")}
     arrivals = [{"use": "poisson", "rate_rps": rps}, {"use": "gamma", "rate_rps": rps, "cv": 2.5},
-                {"use": "mmpp", "rates_rps": [0.5 * rps, 2 * rps], "mean_sojourn": ["40s", "20s"]}][int(rng.integers(3))]
+                {"use": "mmpp", "rates_rps": [0.5 * rps, 2 * rps], "mean_sojourn": ["40s", "20s"]}]
+    traffic = arrivals[int(rng.integers(3))]
     choose = [{}, {"endpoint.eviction.gpu": ["lru", "lfu"]}, {"endpoint.eviction.gpu": ["lru", "gdsf"]},
               {"endpoint.routing.use": ["least_outstanding", "random"]}][int(rng.integers(4))]
     objective: dict[str, Any] = {"error_rate": 0.02}
@@ -207,10 +213,23 @@ def random_space(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         popularity = {"use": "zipf", "s": round(float(rng.uniform(0.3, 1.3)), 2), "shuffle": bool(rng.integers(2))}
     spill, load_s = int(rng.choice([2, 4, 16])), rng.choice([0.1, 0.5, 2])
     made = scenario(models=int(rng.integers(3, 25)), rps=rps, types=types, objective=objective, seconds=160,
-                    workload={"arrivals": arrivals, "popularity": popularity},
+                    workload={"arrivals": traffic, "popularity": popularity},
                     endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": spill}},
                     plan={"choose": choose, "instances": {"min": 1, "max": 4}, "seeds": 5})
+    if is_long:
+        service_ms, cpu_ms, load_s = LONG * service_ms, LONG * cpu_ms, 10 * load_s
+        _lengthen(made, rps / LONG, float(rng.uniform(1.0, 4.0)))
     return made, {**profile(service_ms=service_ms, cpu_ms=cpu_ms), "load": {"time": known(f"{load_s}s")}}
+
+
+def _lengthen(made: dict[str, Any], rps: float, peak: float) -> None:
+    """Four hours, the third with `peak` times the traffic of the others, at most `rps`."""
+    shape = [["0h", 1 / peak], ["2h", 1 / peak], ["2.02h", 1], ["3h", 1], ["3.02h", 1 / peak], ["4h", 1 / peak]]
+    made |= {"duration": "4h", "warmup": "20m"}
+    made["workload"]["arrivals"] = {"use": "profile", "rate_rps": rps, "shape": shape}
+    made["endpoint"]["server"]["invocation_timeout"] = "600s"
+    if "p99_ms" in made["objective"]:
+        made["objective"]["p99_ms"] *= LONG
 
 
 NEAR = 0.0885
@@ -222,6 +241,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("names", nargs="*", help="of " + ", ".join(spaces()))
     options.add_argument("--random", type=int, default=0, metavar="N", help="N random small spaces instead")
+    options.add_argument("--long", action="store_true", help="random spaces of four hours")
     options.add_argument("--first", type=int, default=0, help="number of the first of them")
     options.add_argument("--seeds", type=int, default=24, help="of the truth")
     options.add_argument("--truth-seed", type=int, default=70_000)
@@ -242,7 +262,7 @@ def _random(given: argparse.Namespace) -> None:
     for number in range(given.first, given.first + given.random):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            file = _file(folder, f"random-{number}", *random_space(number))
+            file = _file(folder, f"random-{number}", *random_space(number, given.long))
             question = Question(file, [f"seed={given.truth_seed + number}"], folder / "plan", Workers(given.processes))
             truth = every_candidate(question, question.settings.seeds)
             seen = judged(search(question, silent, lambda _: None), truth)
