@@ -103,12 +103,17 @@ def _suggested(one: optuna.Trial, path: str, tune: Tune) -> float:
 
 
 def _tried(search: Search, trial: Trial) -> Work:
-    """Its parts, and once the whole if they allow it."""
+    """Its parts, and once the whole if they allow it; once there is an answer, only if they are within all limits."""
     if trial.status == "open":
         yield from screened(search.bench, trial)
-    if trial.status == "open":
+    if trial.status == "open" and not (search.best is not None and _parts_miss(search, trial)):
         yield search.bench.orders(trial, Level.WHOLE, [0])
         trial.seeds = max(trial.seeds, 1)
+
+
+def _parts_miss(search: Search, trial: Trial) -> bool:
+    orders = [order for level in trial.screens for order in search.bench.orders(trial, level, [0])]
+    return any(search.bench.worst(search.bench.cell(order))[0] > 0 for order in orders if search.bench.has(order))
 
 
 def _found(search: Search, trial: Trial) -> tuple[float, float]:
