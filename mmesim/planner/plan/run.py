@@ -13,7 +13,8 @@ from mmesim.planner.plan.question import Question
 from mmesim.planner.plan.race import race
 from mmesim.planner.plan.search import Search
 from mmesim.planner.plan.space import Arm, NoArm, arms
-from mmesim.planner.plan.trial import Trial, Windows, busiest_s
+from mmesim.planner.plan.trial import Level, Trial, Windows, busiest_s
+from mmesim.planner.plan.work import Work
 from mmesim.planner.runs.orders import Steps
 from mmesim.results.folders import CELLS
 
@@ -49,11 +50,18 @@ def search(question: Question, steps: Steps, say: Callable[[str], None]) -> Foun
     race(looking, made)
     effort = {"runs": bench.runs, "requests": bench.requests, "stored_before": bench.stored}
     written = _written(question, looking)
-    looking.work_off([looking.settle(written)])
+    looking.work_off([_for_sure(looking, written)])
     nearest = None if looking.best else _nearest(looking, made)
     if nearest is not None:
         looking.work_off([looking.settle(nearest)])
     return Found(looking, made, not_made, looking.best, nearest, written, effort, started_s)
+
+
+def _for_sure(looking: Search, trial: Trial) -> Work:
+    """What looks good is settled; what is bad needs no more runs to be so."""
+    yield from looking.decide(trial)
+    if trial.status == "met":
+        yield from looking.settle(trial)
 
 
 def _written(question: Question, looking: Search) -> Trial:
@@ -74,10 +82,8 @@ def _nearest(looking: Search, made: Sequence[Arm]) -> Trial | None:
     return min(trials, key=looking.slack, default=None)
 
 
-def _once(looking: Search, trial: Trial) -> Any:
+def _once(looking: Search, trial: Trial) -> Work:
     """One whole run at least."""
-    from mmesim.planner.plan.trial import Level
-
     if not trial.seeds:
         yield looking.bench.orders(trial, Level.WHOLE, [0])
         trial.seeds = 1
