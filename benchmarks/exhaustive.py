@@ -212,7 +212,7 @@ def random_space(number: int, is_long: bool = False) -> tuple[dict[str, Any], di
     if rng.random() < 0.7:
         popularity = {"use": "zipf", "s": round(float(rng.uniform(0.3, 1.3)), 2), "shuffle": bool(rng.integers(2))}
     spill, load_s = int(rng.choice([2, 4, 16])), rng.choice([0.1, 0.5, 2])
-    made = scenario(models=int(rng.integers(3, 25)), rps=rps, types=types, objective=objective, seconds=160,
+    made = scenario(models=int(rng.integers(3, 25)), rps=rps, types=types, objective=objective, seconds=90, warmup=30,
                     workload={"arrivals": traffic, "popularity": popularity},
                     endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": spill}},
                     plan={"choose": choose, "instances": {"min": 1, "max": 4}, "seeds": 5})

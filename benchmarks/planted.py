@@ -35,6 +35,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, nargs="*", default=[1000])
     options.add_argument("--truth", action="store_true", help="every candidate")
     options.add_argument("--seeds", type=int, default=20, help="of each, with --truth")
+    options.add_argument("--set", nargs="*", default=[], help="changes, e.g. plan.instances.max=2")
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
@@ -45,7 +46,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 made, folder = case(name), Path(scratch)
                 file, workers = str(made.write(folder)), Workers(given.processes)
-                question = Question(file, [f"seed={seed}"], folder / "plan", workers)
+                question = Question(file, [f"seed={seed}", *given.set], folder / "plan", workers)
                 if given.truth:
                     _truth(made, question, given.seeds)
                 else:

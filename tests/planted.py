@@ -352,15 +352,15 @@ def batching() -> Case:
 @planted
 def queue_limit() -> Case:
     """One model, 18 requests/s of 50 ms: an M/D/1/K queue at 90 %, where K requests at most are let in. Whoever is let
-    in waits at most K services: 0.75 s is kept for sure up to K = 15. Asked for 1 % errors: the blocking of M/D/1/K at
-    90 % is 5 % at K = 6 and below 1 % from K = 14 on; K above 30 makes the 99th percentile, some 1 s without limit,
-    too long. Outside of that region it takes two instances. Where the region ends exactly: by brute force."""
+    in takes at most K services: up to K = 15 that is 0.75 s, the limit. The shorter the queue, the more are refused: at
+    most 2 % may be. By brute force one instance does with K from 10 (1.7 % refused) to 16 (0.749 s); outside of that it
+    takes two. As written, with 50, the 99th percentile is 1.1 s."""
     return Case("", scenario(models=1, rps=18, objective={"p99_ms": 750, "error_rate": 0.02}, seconds=900,
                              endpoint={"admission": {"use": "queue_limit", "per_copy": 50},
                                        "routing": {"use": "least_outstanding", "spill_outstanding": 2}},
                              plan={"tune": {"endpoint.admission.per_copy": {"low": 1, "high": 60, "step": 1}},
                                    "trials": 16}),
-                profile(), "ml.unit", 1, {"endpoint.admission.per_copy": (8.0, 17.0)})
+                profile(), "ml.unit", 1, {"endpoint.admission.per_copy": (10.0, 16.0)})
 
 
 @planted
