@@ -232,7 +232,7 @@ def _lengthen(made: dict[str, Any], rps: float, peak: float) -> None:
         made["objective"]["p99_ms"] *= LONG
 
 
-NEAR = 0.0885
+NEAR = 0.093
 """Limit of "near": within the noise of a candidate that would be the cheapest."""
 
 
@@ -285,7 +285,7 @@ def _not_monotone(truth: Sequence[Candidate]) -> Iterator[str]:
 
 def _compare(name: str, folder: Path, given: argparse.Namespace) -> None:
     scenario, profile = spaces()[name]
-    workers, file = Workers(given.processes), _file(folder / name, name, scenario, profile)
+    workers, file = Workers(given.processes), _file(folder, name, scenario, profile)
     begun = time.perf_counter()
     truth = every_candidate(Question(file, [f"seed={given.truth_seed}"], folder / "truth", workers), given.seeds)
     print(f"{name}: {len(truth)} candidates x {given.seeds} seeds, {sum(one.requests for one in truth):,} requests, "

@@ -39,16 +39,13 @@ def plan(
         metavar="nothing|instance|zone", help="The objective also holds while that is lost.")] = None,
     confidence: Annotated[str | None, typer.Option(help="Of each claim (default 95%).")] = None,
     seeds: Annotated[int | None, typer.Option(min=3, max=1000, help="Of a candidate, at most; default 10.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 when the scenario as written misses the objective "
-                                                        "beyond the noise, or nothing meets it.")] = False,
+    check: Annotated[bool, typer.Option(
+        "--check", help="Exit 1 when the scenario as written misses the objective for sure, or nothing meets it.")] = False,
     check_cost: Annotated[str | None, typer.Option(
-        metavar="10%", help="With --check: exit 1 also when the scenario as written costs so much more than the plan.",
-    )] = None,
-    no_reasons: Annotated[bool, typer.Option("--no-reasons", help="Only the plan: not what limits it, nor growth, "
-                                                                  "sensitivity and alternatives.")] = False,
+        metavar="10%", help="With --check: exit 1 also when it costs so much more than the plan.")] = None,
+    no_reasons: Annotated[bool, typer.Option("--no-reasons", help="The plan, without limits, growth, what-ifs.")] = False,
     processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
-    cluster: Annotated[str | None, typer.Option(
-        metavar="tcp://…|ray://…", help="Run on a Dask or Ray cluster.")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="tcp://…|ray://…", help="A Dask or Ray cluster.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; each plan gets OUT/<name>/.")] = Path("reports"),
     name: Annotated[str | None, typer.Option(help="Name of the plan; default: <scenario>-plan.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
@@ -72,24 +69,28 @@ def plan(
       mmesim plan my.yaml --check --check-cost 10%
     """
     from mmesim.cli.plan_options import as_settings
-    from mmesim.parallel import Workers
-    from mmesim.planner.plan.question import Question
-    from mmesim.results.plan_files import check_folder
-    overrides = [*(set_ or ()), *as_settings(
-        instance_types=instance_types, instances=instances, choose=choose, tune=tune, survive=survive,
-        confidence=confidence, seeds=seeds)]
+    own = as_settings(instance_types=instance_types, instances=instances, choose=choose, tune=tune, survive=survive,
+                      confidence=confidence, seeds=seeds)
     say: Say = (lambda _: None) if quiet else note
-    folder = out / (name or f"{Path(scenario).stem}-plan")
-    check_folder(folder)
-    question = Question(scenario, overrides, folder, Workers(processes, cluster), _scaled, folder.name,
-                        shlex.join(["mmesim", *sys.argv[1:]]))
+    question = _question(scenario, [*(set_ or ()), *own], out / (name or f"{Path(scenario).stem}-plan"), processes,
+                         cluster)
     most_cost = None if check_cost is None else _more(check_cost)
     made, chosen = _planned(question, say, bar=not quiet, reasons=not no_reasons)
-    _write(made, chosen, folder, say, report=not no_report)
+    _write(made, chosen, question.folder, say, report=not no_report)
     _show(made, as_json)
     if check and (why := _failing(made, most_cost)):
         say(f"check: {why}")
         raise typer.Exit(EXIT_NOT_MET)
+
+
+def _question(scenario: str, overrides: list[str], folder: Path, processes: int, cluster: str | None) -> Question:
+    """Raises InputError when the folder holds something else."""
+    from mmesim.parallel import Workers
+    from mmesim.planner.plan.question import Question
+    from mmesim.results.plan_files import check_folder
+    check_folder(folder)
+    return Question(scenario, overrides, folder, Workers(processes, cluster), _scaled, folder.name,
+                    shlex.join(["mmesim", *sys.argv[1:]]))
 
 
 def _scaled(profile: ModelProfile, gpu: str) -> Scaled | None:

@@ -19,6 +19,7 @@ from mmesim.planner.plan.run import Found, exhaustive_requests
 from mmesim.planner.plan.search import SAME_COST
 from mmesim.planner.plan.trial import Level, Trial
 from mmesim.results.plan import Alternative, Commitment, Headroom, Limit, Option, Plan, Swing, TargetFound
+from mmesim.units import format_duration
 
 MEASURED_ERROR = 0.1
 """Of service times that were measured, on another machine or day (assumed)."""
@@ -188,8 +189,8 @@ def _notes(found: Found) -> list[str]:
             notes.append(f"the fleet is as large as plan.instances.max allows ({subject.instances})")
     if found.search.bench.busiest_is_worth:
         windows = found.search.windows
-        notes.append(f"reasons are foretold from the busiest {windows.length_s / 3600:g} h, from "
-                     f"{windows.start_s / 3600:.3g} h on, with the difference to the whole run taken over")
+        notes.append(f"reasons are foretold from the busiest {format_duration(windows.length_s)}, from "
+                     f"{format_duration(windows.start_s)} on, with the difference to the whole run taken over")
     notes.append("a fleet that is larger than one that meets the objective is taken to meet it too")
     return notes
 
