@@ -40,10 +40,10 @@ def plan(
     confidence: Annotated[str | None, typer.Option(help="Of each claim (default 95%).")] = None,
     seeds: Annotated[int | None, typer.Option(min=3, max=1000, help="Of a candidate, at most; default 10.")] = None,
     check: Annotated[bool, typer.Option(
-        "--check", help="Exit 1 when the scenario as written misses the objective for sure, or nothing meets it.")] = False,
+        "--check", help="Exit 1 when what is written misses the objective for sure, or nothing meets it.")] = False,
     check_cost: Annotated[str | None, typer.Option(
         metavar="10%", help="With --check: exit 1 also when it costs so much more than the plan.")] = None,
-    no_reasons: Annotated[bool, typer.Option("--no-reasons", help="The plan, without limits, growth, what-ifs.")] = False,
+    no_reasons: Annotated[bool, typer.Option("--no-reasons", help="The plan alone: no limits, no growth.")] = False,
     processes: Annotated[int, typer.Option(help="At most so many at once; -1: one for each core.")] = -1,
     cluster: Annotated[str | None, typer.Option(metavar="tcp://…|ray://…", help="A Dask or Ray cluster.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; each plan gets OUT/<name>/.")] = Path("reports"),
