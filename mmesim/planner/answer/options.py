@@ -12,6 +12,7 @@ from mmesim.results.comparison import Interval
 from mmesim.results.comparison_interval import interval
 from mmesim.results.fleet import HOURS_PER_MONTH
 from mmesim.results.plan import Option
+from mmesim.results.targets import target_title
 
 FRONT = "latency.all.p99"
 """What stands against cost where the objective names no latency."""
@@ -36,10 +37,19 @@ def option_of(search: Search, trial: Trial) -> Option:
     return Option(
         name=trial.name, instance_type=trial.arm.kind.name, instances=trial.instances,
         most_instances=fleet.max if trial.arm.autoscales else trial.instances, settings=trial.settings,
-        status=trial.status, why=trial.why or "meets every target",
+        status=trial.status, why=trial.why or _why(search, trial, cells),
         cost_per_month=_cost_per_month(search, trial, cells),
         targets=trial.targets or (bench.judged(cells, 0) if cells else ()), values=values(cells, bench.confidence),
         seeds=len(cells), requests=bench.requests_of(trial))
+
+
+def _why(search: Search, trial: Trial, cells: Sequence[Cell]) -> str:
+    """Of a candidate that meets the objective, or whose runs were too few to say so: numbers that were only tried."""
+    if trial.status == "met":
+        return "meets every target"
+    excess, target = max((search.bench.worst(cell) for cell in cells), key=lambda worst: worst[0])
+    told = f"beyond the limit of {target_title(target.name)}" if excess > 0 else "within all limits"
+    return f"{told} in {len(cells)} run{'s' * (len(cells) > 1)}: too few to decide"
 
 
 def _cost_per_month(search: Search, trial: Trial, cells: Sequence[Cell]) -> Interval | None:
