@@ -128,7 +128,7 @@ def _without_first(ranked: Series, later: Series) -> dict[str, str]:
 
 WORLDS = {world.name: world for world in (
     World("genai", "GenAI: 10 days, then 7", HERE / "genai.yaml", _genai, "alibaba_genai_requests_dev.csv.gz",
-          10 * DAY_S, DAY_S, _genai_names, has_days=True),
+          10 * DAY_S, DAY_S, _genai_names, has_days=True, margin=1.0),
     World("azure-1350", "Azure Functions, a day: 16 hours, then 8", HERE / "azure-1350.yaml", _azure,
           "azure_functions_2019_1350f_24h_counts.csv.gz", 16 * 3600.0, 3600.0, _azure_names),
     World("azure-500", "Azure Functions, busier: 5 hours, then 3", HERE / "azure-500.yaml", _azure,
