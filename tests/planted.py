@@ -84,11 +84,10 @@ def wrong_fleet(made: Case, plan: Plan) -> Iterator[str]:
     if chosen is None or made.instance_type is None:
         if (chosen is None) != (made.instance_type is None):
             yield f"{'nothing' if chosen is None else chosen.name} found"
-        return
-    if (chosen.instance_type, chosen.instances) != (made.instance_type, made.instances):
+    elif (chosen.instance_type, chosen.instances) != (made.instance_type, made.instances):
         yield f"{chosen.name} found"
     for path, value in made.settings.items():
-        if not _is(chosen.settings[path], value):
+        if chosen is not None and not _is(chosen.settings[path], value):
             yield f"{path} {chosen.settings[path]}"
     mixed = next((one for one in plan.alternatives if one.kind == "mixed fleet"), None)
     if made.mixed_instances and (mixed is None or mixed.instances != made.mixed_instances):
@@ -407,14 +406,23 @@ def mixed_fleet() -> Case:
     second, nearly all cold (4 fit): a load of a second each, during which inference there takes 6 times as long. On an
     endpoint of its own the hot model takes one instance, and the tail another: 2. Together: wherever the tail loads,
     the hot model is at 1/6 of its speed. By brute force its 99th percentile is 1.8 s on 2 instances, 0.5 s on 3."""
+    return Case("", _hot_and_tail(12), {**profile(), "load": {"time": known("1s")}}, "ml.unit", 3, mixed_instances=2)
+
+
+@planted
+def only_mixed() -> Case:
+    """The same with at most 2 instances to an endpoint: no endpoint does it all, two of one instance each do."""
+    return Case("", _hot_and_tail(2), {**profile(), "load": {"time": known("1s")}}, None, mixed_instances=2)
+
+
+def _hot_and_tail(most: int) -> Scenario:
     groups = [{"name": "hot", "weight": 900}, {"name": "tail-{i:02}", "count": 60}]
-    return Case("", scenario(models=groups, rps=16, seconds=600, warmup=120,
-                             objective={"error_rate": 0.01, "models": {"hot": {"p99_ms": 1000},
-                                                                       "tail-*": {"p99_ms": 20000, "at_least": 5}}},
-                             server={"load_slowdown": 6.0},
-                             endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": 2}},
-                             plan={"mixed": True, "instances": {"min": 1, "max": 12}}),
-                {**profile(), "load": {"time": known("1s")}}, "ml.unit", 3, mixed_instances=2)
+    return scenario(models=groups, rps=16, seconds=600, warmup=120,
+                    objective={"error_rate": 0.01, "models": {"hot": {"p99_ms": 1000},
+                                                              "tail-*": {"p99_ms": 20000, "at_least": 5}}},
+                    server={"load_slowdown": 6.0},
+                    endpoint={"routing": {"use": "least_outstanding", "spill_outstanding": 2}},
+                    plan={"mixed": True, "instances": {"min": 1, "max": most}})
 
 
 # ---- what cannot be

@@ -172,7 +172,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-SHORT = {"run": ["--set", "duration=8m", "--set", "warmup=1m"],
+BRIEF = ["--set", "duration=8m", "--set", "warmup=1m"]
+SHORT = {"run": BRIEF, "plan": BRIEF, "sweep": BRIEF,
          "compare": ["--set", "duration=4m", "--set", "warmup=1m", "--seeds", "3", "--no-report"]}
 """What makes a command of the README a short one."""
 OF_A_WORLD = {"live serve": "--check", "live load": "--help", "live shadow": "--help", "live parity": "--help",
@@ -196,9 +197,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_policies.py").write_text(policy)
     (folder / "points.csv").write_text(POINTS)
     rng = np.random.default_rng(1)
-    rows = zip(np.sort(rng.uniform(0, 7200, 2000)), rng.zipf(1.6, 2000), strict=True)
-    with gzip.open(folder / "day.csv.gz", "wt") as file:
-        file.write("timestamp_s,model\n" + "".join(f"{at:.3f},m{min(rank, 30):02}\n" for at, rank in rows))
+    rows = list(zip(np.sort(rng.uniform(0, 7200, 2000)), rng.zipf(1.6, 2000), strict=True))
+    for name, model in (("day", "m"), ("last-month", "bert-0")):
+        text = "timestamp_s,model\n" + "".join(f"{at:.3f},{model}{min(rank, 30):02}\n" for at, rank in rows)
+        (folder / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
     return folder
 
 

@@ -45,21 +45,21 @@ def answer(found: Found, say: Callable[[str], None], *, reasons: bool = True) ->
 
 
 def _reasons(found: Found, say: Callable[[str], None]) -> Reasons:
-    search, settings = found.search, found.search.bench.question.settings
+    search = found.search
     subject = found.chosen or found.nearest
     if subject is None or not subject.seeds:
         return Reasons()
     probe = Probe(search.bench, subject)
     if found.chosen is None:
         say("what blocks it")
-        return Reasons(limits(probe, subject)[0])
+        beside = Reasons(limits(probe, subject)[0])
+        beside.alternatives += _mixed(found, subject)
+        return beside
     say("what limits it, how much it may grow, what it rests on")
     growth = headroom(probe)
     beside = Reasons(_limits(found, probe, growth), growth, _swings(found, subject), _survival(found, subject))
     say("what else there is")
-    beside.alternatives += _alternatives(found, subject)
-    if settings.mixed and (one := mixed(search, subject)) is not None:
-        beside.alternatives.append(one)
+    beside.alternatives += [*_alternatives(found, subject), *_mixed(found, subject)]
     beside.commitments = _commitments(found, subject)
     return beside
 
@@ -106,6 +106,12 @@ def _alternatives(found: Found, trial: Trial) -> list[Alternative]:
     return [dedicated(trial.scenario, asked.rates_rps, asked.busiest_rps, least_per_endpoint=least),
             inference_components(trial.scenario, asked.rates_rps, asked.busiest_rps, least_per_endpoint=least),
             serverless(trial.scenario, asked.rates_rps, asked.busiest_rps)]
+
+
+def _mixed(found: Found, trial: Trial) -> list[Alternative]:
+    """A mixed fleet, if it was asked for and there is one."""
+    one = mixed(found.search, trial) if found.search.bench.question.settings.mixed else None
+    return [] if one is None else [one]
 
 
 def _commitments(found: Found, trial: Trial) -> Sequence[Commitment]:

@@ -1,7 +1,8 @@
 """A mixed fleet: the most asked models on endpoints of their own, the tail on a smaller multi-model endpoint.
 
 The split is by arithmetic (for 1, 2, 4 … of the most asked models: what their own endpoints cost at a staffing that the
-estimate says meets the objective, and the tail's estimate); the cheapest split that promises to save is then simulated:
+estimate says meets the objective, and the tail's estimate); the cheapest split that promises to save is then simulated
+(the cheapest of all where no fleet on one endpoint meets the objective):
 the tail is sized like any plan, and every endpoint of a hot model on its own part of the very same requests. Each
 endpoint has to meet the objective on its own, which is more than is asked of all together.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -37,19 +39,20 @@ class Split:
     """By arithmetic."""
 
 
-def mixed(search: Search, chosen: Trial) -> Alternative | None:
+def mixed(search: Search, subject: Trial) -> Alternative | None:
     """The best split, simulated where arithmetic says that it may save; None where nothing can be split."""
-    scenario = chosen.scenario
-    if chosen.arm.autoscales or scenario.workload.clients is not None or scenario.workload.only is not None:
+    scenario = subject.scenario
+    if subject.arm.autoscales or scenario.workload.clients is not None or scenario.workload.only is not None:
         return None
-    splits = list(_splits(search, chosen))
+    splits = list(_splits(search, subject))
     if not splits:
         return None
-    best, cost = min(splits, key=lambda one: one.cost_per_hour), search.cost_per_hour(chosen)
+    best = min(splits, key=lambda one: one.cost_per_hour)
+    cost = search.cost_per_hour(subject) if search.best else inf
     if best.cost_per_hour >= cost:
         why = f"{_models(best.hot)} on endpoints of their own and the rest together would not cost less, by arithmetic"
         return Alternative("mixed fleet", True, best.cost_per_hour * HOURS_PER_MONTH, None, why)
-    return _simulated(search, chosen, best)
+    return _simulated(search, subject, best)
 
 
 def _splits(search: Search, chosen: Trial) -> Iterator[Split]:

@@ -44,6 +44,9 @@ def _nothing_found(plan: Plan) -> Iterator[str]:
     if reached:
         yield f"The nearest objective that it can meet: {', '.join(reached)}."
     yield from _of_limits(plan.limits, "It is blocked by")
+    for one in plan.alternatives:
+        if one.kind == "mixed fleet" and one.possible and one.cost_per_month is not None:
+            yield f"A mixed fleet would do, with ${one.cost_per_month:,.0f} a month: {one.why}."
 
 
 def _of_limits(limits: Sequence[Limit], head: str = "A smaller fleet fails for want of") -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import BY_KEY, WHOLE, Cells, Ranking, difference, met_by_all, values
+from mmesim.planner.compare.ranking import BY_KEY, Cells, Ranking, difference, met_by_all, possible, values
 from mmesim.planner.compare.regret import BOUND_KEYS, Measure, exceptions, measure, regret
 from mmesim.planner.compare.variants import Contender
 from mmesim.results.comparison import METRICS, Bound, Interval, Metric, Variant
@@ -67,16 +66,11 @@ def _variant(gathered: Gathered, contender: Contender) -> Variant:
     against = [] if name == gathered.baseline else keys
     return Variant(
         name=name, settings=contender.settings,
-        values=_known({key: _possible(interval(values(ours, key), confidence), key) for key in keys}),
+        values=_known({key: possible(interval(values(ours, key), confidence), BY_KEY[key]) for key in keys}),
         differences=_known({key: difference(ours, theirs, key, confidence) for key in against}),
         relative=_known({key: stats.relative(values(ours, key), values(theirs, key), confidence) for key in against}),
         sketch=np.sum([cell.sketch for cell in ours], axis=0),
         regret=_regret(gathered, name), met_objective=met_by_all(ours, gathered.contenders[0].scenario.objective))
-
-
-def _possible(found: Interval | None, key: str) -> Interval | None:
-    """The part of an interval that the number can be in: none is negative, and no share is more than the whole."""
-    return stats.within(found, 0.0, WHOLE.get(BY_KEY[key].unit, math.inf))
 
 
 def _known(intervals: Mapping[str, Interval | None]) -> dict[str, Interval]:
@@ -95,9 +89,9 @@ def bound(gathered: Gathered) -> Bound | None:
     if gathered.baseline not in gathered.bounds:
         return None
     best = gathered.bounds[gathered.baseline]
-    return Bound(BOUND_NAME, _known({key: _possible(interval([one[name] for one in best], gathered.confidence), key)
-                                     for key, name in BOUND_KEYS.items()}), best[0]["note"],
-                 exceptions(list(gathered.measures.values())))
+    bounds = {key: interval([one[name] for one in best], gathered.confidence) for key, name in BOUND_KEYS.items()}
+    return Bound(BOUND_NAME, _known({key: possible(found, BY_KEY[key]) for key, found in bounds.items()}),
+                 best[0]["note"], exceptions(list(gathered.measures.values())))
 
 
 # ---- tables

@@ -89,6 +89,11 @@ def mean(cells: Sequence[Cell], key: str) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
+def possible(found: Interval | None, metric: Metric) -> Interval | None:
+    """The part of an interval that the number can be in: none is negative, and no share is more than the whole."""
+    return stats.within(found, 0.0, WHOLE.get(metric.unit, math.inf))
+
+
 def difference(cells: Sequence[Cell], base: Sequence[Cell], key: str, confidence: float) -> Interval | None:
     """Paired difference of one number, in its unit; shares differ by no more than the whole."""
     most = WHOLE.get(BY_KEY[key].unit, math.inf)

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import WHOLE
-from mmesim.planner.history.fidelity import Numbers, Trust, possible
+from mmesim.planner.compare.ranking import WHOLE, possible
+from mmesim.planner.history.fidelity import Numbers, Trust
 from mmesim.planner.history.numbers import ERRORS, HITS, Number, key_quantile
 from mmesim.results.comparison import Interval, Metric
 from mmesim.results.comparison_interval import interval

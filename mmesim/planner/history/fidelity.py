@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmesim.planner.compare import stats
-from mmesim.planner.compare.ranking import WHOLE
+from mmesim.planner.compare.ranking import possible
 from mmesim.planner.history.answers import Floats
 from mmesim.planner.history.numbers import ERRORS, HITS, INSTANCES, Number, key_quantile
-from mmesim.results.comparison import Interval, Metric
+from mmesim.results.comparison import Metric
 from mmesim.results.comparison_interval import interval
 from mmesim.results.history import Agreement, Course
 
@@ -61,11 +60,6 @@ def agreements(numbers: Sequence[Number], recorded: Numbers, simulated: Sequence
             within = trust.of(number.metric) if number.key in judged else None
             found.append(Agreement(number.metric, value, ours, within))
     return found
-
-
-def possible(found: Interval | None, metric: Metric) -> Interval | None:
-    """The part of an interval that the number can be in: none is negative, and no share is more than the whole."""
-    return stats.within(found, 0.0, WHOLE.get(metric.unit, math.inf))
 
 
 def missing(numbers: Sequence[Number], recorded: Numbers, simulated: Sequence[Numbers]) -> list[str]:

@@ -201,12 +201,6 @@ class Bench:
         return float(stdtrit(freedom, self.confidence))
 
 
-def status_of(targets: Iterable[TargetFound]) -> Status:
-    """Of a candidate: missed when one target is, met when all are."""
-    statuses = {target.status for target in targets}
-    return "missed" if "missed" in statuses else "met" if statuses <= {"met"} else "open"
-
-
 def _bad_share(target: Target, cell: Cell) -> tuple[float, float]:
     """The share of a run's requests that speak against a target, and the share of all that may; (0, 1): unknown."""
     if target.key == "requests.error_rate":

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mmesim.planner.plan.bench import CLOSE, Bench, status_of
+from mmesim.planner.check import status_of
+from mmesim.planner.plan.bench import CLOSE, Bench
 from mmesim.planner.plan.trial import Level, Trial
 from mmesim.planner.plan.work import Work
 from mmesim.planner.runs.cells import Cell

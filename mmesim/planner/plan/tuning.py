@@ -4,16 +4,19 @@ The tree-structured Parzen estimator of optuna (Bergstra et al., NeurIPS 2011), 
 misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of
 the numbers. The first candidate has the numbers as written and the estimated size; once a fixed fleet does, only
 smaller ones are tried, whatever their numbers: no others cost less. A candidate that parts of the whole rule out is
-told as such; each other one is run once. An arm that has fallen behind the best of all is given up (racing). The
-numbers of its best are then sized and settled like any other.
+told as such; each other one is run once, and what would be the arm's best with that one run is settled before it is
+taken to be: luck with one seed neither ends the search nor leads it. An arm that has fallen behind the best of all is
+given up (racing). The numbers of its best are then sized like any other.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+from mmesim.planner.plan.bench import CLOSE
 from mmesim.planner.plan.decide import screened
 from mmesim.planner.plan.search import Prospect, Search
 from mmesim.planner.plan.space import as_number
@@ -34,6 +37,8 @@ SIZE = "instances"
 """Its name among the numbers."""
 BEHIND = 1.15
 """An arm whose best costs so many times the best of all is given up."""
+LEAST_EXCESS = 0.01
+"""Of what was not within the limits for sure, though on average it was."""
 
 
 def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tuple[dict[str, str], int]]:
@@ -52,10 +57,12 @@ def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tu
         tried = [_candidate(search, prospect, one, most) for one in asked]
         yield from together([_tried(search, trial) for trial in tried], AT_ONCE)
         for one, trial in zip(asked, tried, strict=True):
-            missed_by, cost = _found(search, trial)
-            one.set_user_attr("missed_by", missed_by)
-            study.tell(one, cost)
-            rank = (missed_by > 0, missed_by if missed_by > 0 else cost)
+            rank = _rank(search, trial)
+            if not rank[0] and (best is None or rank < best[0]):
+                yield from search.settle(trial)
+                rank = _rank(search, trial)
+            one.set_user_attr("missed_by", rank[1] if rank[0] else 0.0)
+            study.tell(one, _cost(search, trial))
             if best is None or rank < best[0]:
                 best = rank, trial
     assert best is not None
@@ -65,8 +72,8 @@ def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tu
 def _is_behind(search: Search, rank: tuple[bool, float]) -> bool:
     if search.best is None:
         return False
-    misses, cost = rank
-    return misses or cost > BEHIND * search.cost_per_hour(search.best)
+    misses, much = rank  # of what misses all limits by little, other numbers may do
+    return much > CLOSE if misses else much > BEHIND * search.cost_per_hour(search.best)
 
 
 def _study(seed: int) -> optuna.Study:
@@ -116,10 +123,19 @@ def _parts_miss(search: Search, trial: Trial) -> bool:
     return any(search.bench.worst(search.bench.cell(order))[0] > 0 for order in orders if search.bench.has(order))
 
 
-def _found(search: Search, trial: Trial) -> tuple[float, float]:
-    """The largest excess of its runs, and what it costs an hour, at least."""
+def _rank(search: Search, trial: Trial) -> tuple[bool, float]:
+    """Less is better: (misses the objective, largest excess), or (does not, as far as is known; dollars an hour)."""
     bench = search.bench
     levels = [Level.WHOLE] if trial.seeds else [*trial.screens, Level.LOSS]
-    orders = [order for level in levels for order in bench.orders(trial, level, [0]) if bench.has(order)]
-    cost = search.cost_per_hour(trial) if trial.seeds else trial.instances * trial.arm.price_per_hour
-    return max(bench.worst(bench.cell(order))[0] for order in orders), cost
+    orders = [[one for one in bench.orders(trial, level, range(max(1, trial.seeds))) if bench.has(one)]
+              for level in levels]
+    excess = max(fmean(bench.worst(bench.cell(one))[0] for one in made) for made in orders if made)
+    is_settled = bool(trial.targets)
+    if trial.status != "met" if is_settled else excess > 0 or trial.status == "missed":
+        return True, max(excess, LEAST_EXCESS)
+    return False, _cost(search, trial)
+
+
+def _cost(search: Search, trial: Trial) -> float:
+    """Dollars an hour, at least."""
+    return search.cost_per_hour(trial) if trial.seeds else trial.instances * trial.arm.price_per_hour
