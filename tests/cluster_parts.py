@@ -174,6 +174,20 @@ def same_numbers_as_here(folder: Path, address: str) -> None:
     assert not any(file.startswith(str(folder)) for file, _ in foreign), "the policy came along"
 
 
+def same_plan_as_here(folder: Path, address: str) -> None:
+    """A plan with the policy and the trace: the search asks for the same runs and finds the same."""
+    asked = ("plan", scenario(folder), "--set", "objective={error_rate: 1%, cold_start_ratio: 20%}", "--instances",
+             "1..4", "--no-reasons", "--quiet", "--json")
+    plans = []
+    for where in (("--name", "here", "--processes", "1"), ("--name", "there", "--cluster", address)):
+        done = mmesim(*asked, *where, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        plans.append(json.loads(done.stdout))
+    for part in ("chosen", "runner_up", "options", "effort"):
+        assert plans[0][part] == plans[1][part]
+    assert plans[0]["chosen"]["instances"] == 2, "one has no room for 56 models"
+
+
 def killed_worker_costs_its_run_only(folder: Path, address: str, points: int = 7, pause_s: float = 0.6) -> None:
     """SIGKILL for a worker in the middle of a run: that run is made again, and no other."""
     name = scenario(folder)

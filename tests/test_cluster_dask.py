@@ -29,6 +29,10 @@ def test_the_numbers_are_those_of_this_machine(scheduler: str, tmp_path: Path) -
     parts.same_numbers_as_here(tmp_path, scheduler)
 
 
+def test_the_plan_is_that_of_this_machine(scheduler: str, tmp_path: Path) -> None:
+    parts.same_plan_as_here(tmp_path, scheduler)
+
+
 def test_a_killed_worker_costs_its_unfinished_run_only(scheduler: str, tmp_path: Path) -> None:
     parts.killed_worker_costs_its_run_only(tmp_path, scheduler)
 
