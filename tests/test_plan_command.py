@@ -46,7 +46,7 @@ def planned(folder: Path, *arguments: str, code: int = 0) -> Plan:
 
 
 def test_the_answer_its_reasons_and_its_files(folder: Path) -> None:
-    plan = planned(folder)
+    plan = planned(folder, "--figures", "svg")
     assert plan.chosen is not None
     assert (plan.chosen.instance_type, plan.chosen.instances) == ("ml.g4dn.xlarge", 2)
     assert plan.chosen.status == "met" and all(target.status == "met" for target in plan.chosen.targets)
@@ -62,7 +62,12 @@ def test_the_answer_its_reasons_and_its_files(folder: Path) -> None:
     out = folder / "reports" / "tiny-plan"
     assert {path.name for path in (out / "deploy").iterdir()} >= {"sagemaker.json", "cloudformation.json",
                                                                  "terraform.tf.json", "live-serve.yaml", "README.md"}
-    assert plan.chosen.name in (out / "report.html").read_text()
+    drawn = (out / "report.html").read_text()
+    assert plan.chosen.name in drawn and len(list((out / "figures").glob("*.svg"))) >= 4
+    (out / "report.html").unlink()
+    again = mmesim("report", str(out), cwd=folder)
+    assert again.returncode == 0 and f"Deploy {plan.chosen.name}" in again.stdout
+    assert (out / "report.html").read_text() == drawn
 
 
 def simulated(folder: Path) -> dict[str, Any]:

@@ -343,10 +343,11 @@ def test_what_the_past_decides_cannot_be_changed(run: Path, shop: str, tmp_path:
 
 
 def test_json_is_json(run: Path, shop: str, tmp_path: Path) -> None:
-    from mmesim.results.history_files import as_json
+    from mmesim.results.history_files import as_json, from_json
     from mmesim.results.run import to_json
 
     answer = asked(shop, run, tmp_path, "endpoint.eviction.gpu=gdsf", seeds=1)
     told = json.loads(to_json(as_json(answer)))
+    assert as_json(from_json(told)) == told
     assert told["changes"][0]["effects"][0]["difference"]["low"] is None, "one seed tells no interval"
     assert told["agreements"][0]["difference"] == 0 and "with one seed" in " ".join(told["changes"][0]["sentences"])

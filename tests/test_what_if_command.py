@@ -35,8 +35,13 @@ def test_the_answer(place: Path) -> None:
     document = json.loads((folder / "what-if.json").read_text())
     assert document["trusted"] is True and [change["name"] for change in document["changes"]] == [
         "gdsf", "2 instances, gdsf"]
-    page = Checked((folder / "report.html").read_text())
+    drawn = (folder / "report.html").read_text()
+    page = Checked(drawn)
     assert not page.outside and page.images == 3
+    (folder / "report.html").unlink()
+    again = mmesim("report", str(folder), cwd=place)
+    assert again.returncode == 0 and "what if gdsf" in again.stdout
+    assert (folder / "report.html").read_text() == drawn
 
 
 def test_it_goes_on_where_it_was(place: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmesim.cli.ending import EXIT_INTERRUPTED
-from mmesim.cli.output import note
+from mmesim.cli.output import figure_formats, note
 from mmesim.cli.progress import no_steps, steps
 from mmesim.errors import InputError, Problem
 
@@ -77,7 +77,7 @@ def compare(
     from mmesim.parallel import Workers
     from mmesim.planner.compare.variants import contenders
     say: Say = (lambda _: None) if quiet else note
-    formats = _formats(figures)
+    formats = figure_formats(figures)
     chosen = contenders(scenario, vary=vary or (), variant=variant or (), overrides=set_ or (), baseline=baseline)
     folder = out / (name or f"{chosen[0].scenario.name}-compare")
     plan = _plan(chosen, folder, seeds, until_decided, confidence, indifference, rank_by, memory,
@@ -148,15 +148,6 @@ def _memory(text: str | None) -> tuple[float, ...]:
         raise InputError(Problem("is not a list of parts of the memory", file=f"--memory {text}",
                                  hint="e.g. --memory 50%,100%,200%"))
     return tuple(sorted({*parts, 1.0}))
-
-
-def _formats(text: str | None) -> list[str]:
-    """The kinds of files that figures are written as. Raises InputError."""
-    from mmesim.report.printed import check_format
-    formats = [part.strip().lower() for part in text.split(",")] if text is not None else []
-    for kind in formats:
-        check_format(Path(f"figure.{kind}"))
-    return formats
 
 
 def _write(comparison: Comparison, folder: Path, say: Say, formats: Sequence[str], *, report: bool) -> None:

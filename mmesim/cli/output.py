@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,3 +65,12 @@ def _cell(value: Any) -> str:
 def note(text: str) -> None:
     """One line for the person at the terminal; stdout stays clean."""
     print(text, file=sys.stderr, flush=True)
+
+
+def figure_formats(text: str | None) -> list[str]:
+    """The kinds of files that figures are written as. Raises InputError."""
+    from mmesim.report.printed import check_format
+    formats = [part.strip().lower() for part in text.split(",")] if text is not None else []
+    for kind in formats:
+        check_format(Path(f"figure.{kind}"))
+    return formats

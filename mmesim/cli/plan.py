@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmesim.cli.ending import EXIT_INTERRUPTED, EXIT_NOT_MET
-from mmesim.cli.output import note, page, print_json
+from mmesim.cli.output import figure_formats, note, page, print_json
 from mmesim.cli.progress import no_steps, steps
 from mmesim.errors import InputError, Problem
 
@@ -50,6 +50,8 @@ def plan(
     name: Annotated[str | None, typer.Option(help="Name of the plan; default: <scenario>-plan.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not draw report.html.")] = False,
+    figures: Annotated[str | None, typer.Option(
+        metavar="png,svg", help="The report's figures as files too, in OUT/<name>/figures.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no notes.")] = False,
 ) -> None:
     """Find the cheapest fleet, with its policies and settings, that meets the scenario's objective; say why.
@@ -74,9 +76,10 @@ def plan(
     say: Say = (lambda _: None) if quiet else note
     question = _question(scenario, [*(set_ or ()), *own], out / (name or f"{Path(scenario).stem}-plan"), processes,
                          cluster)
+    formats = figure_formats(figures)
     most_cost = None if check_cost is None else _more(check_cost)
     made, chosen = _planned(question, say, bar=not quiet, reasons=not no_reasons)
-    _write(made, chosen, question.folder, say, report=not no_report)
+    _write(made, chosen, question.folder, say, formats, report=not no_report)
     _show(made, as_json)
     if check and (why := _failing(made, most_cost)):
         say(f"check: {why}")
@@ -124,15 +127,19 @@ def _planned(question: Question, say: Say, *, bar: bool, reasons: bool) -> tuple
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _write(plan: Plan, chosen: Scenario | None, folder: Path, say: Say, *, report: bool) -> None:
+def _write(plan: Plan, chosen: Scenario | None, folder: Path, say: Say, formats: Sequence[str], *,
+           report: bool) -> None:
     from mmesim.planner.deploy import write_deployment
-    from mmesim.results.plan_files import in_place, save
+    from mmesim.results.plan_files import DEPLOY, in_place, save
     with in_place(folder) as scratch:
-        files = write_deployment(chosen, scratch / "deploy", name=chosen.name, notes=plan.notes) if chosen else []
+        files = write_deployment(chosen, scratch / DEPLOY, name=chosen.name, notes=plan.notes) if chosen else []
         save(plan, scratch)
         if report:
             from mmesim.report.plan.html import write_plan_report
             write_plan_report(plan, scratch / "report.html", sorted(path.name for path in files))
+        if formats:
+            from mmesim.report.plan.html import write_plan_figures
+            write_plan_figures(plan, scratch / "figures", formats)
     say(f"\nresults in {folder}/" + (f"; open {folder}/report.html" if report else ""))
 
 

@@ -21,6 +21,8 @@ from mmesim.results.run import to_json
 
 MARKER = "plan.json"
 """The file that makes a folder a plan."""
+DEPLOY = "deploy"
+"""Folder of the files to deploy it."""
 PROFILES = "profiles"
 """Folder of profiles that were scaled for it."""
 _OPTIONS = ("chosen", "nearest", "runner_up")
