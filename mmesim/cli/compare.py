@@ -13,6 +13,7 @@ import typer
 from mmesim.cli.ending import EXIT_INTERRUPTED
 from mmesim.cli.output import figure_formats, note
 from mmesim.cli.progress import no_steps, steps
+from mmesim.cli.shares import share
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def _plan(chosen: Sequence[Contender], folder: Path, seeds: int | None, until_de
     return Plan(
         chosen, seeds or (MOST_SEEDS if until_decided else SEEDS), folder / CELLS, name=folder.name,
         command=shlex.join(["mmesim", *sys.argv[1:]]), until_decided=until_decided is not None,
-        confidence=_share("--until-decided", until_decided) if until_decided else _share("--confidence", confidence),
-        indifference=_share("--indifference", indifference), rank_by=None if rank_by is None else known_key(rank_by),
+        confidence=share("--until-decided", until_decided) if until_decided else share("--confidence", confidence),
+        indifference=share("--indifference", indifference), rank_by=None if rank_by is None else known_key(rank_by),
         memory=_memory(memory), workers=workers)
 
 
@@ -118,18 +119,6 @@ def _compared(plan: Plan, as_json: bool, say: Say, *, bar: bool) -> Comparison:
             say(f"so far, {len(partial.seeds)} of {plan.seeds} seeds:")
             show(partial, as_json)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _share(option: str, text: str) -> float:
-    """A percentage between 0 and 100 %, both excluded."""
-    from mmesim.units import parse_fraction
-    try:
-        value = parse_fraction(text)
-    except ValueError as error:
-        raise InputError(Problem(str(error), file=option)) from None
-    if not 0 < value < 1:
-        raise InputError(Problem(f"{text} is not between 0% and 100%", file=option, hint=f"e.g. {option} 95%"))
-    return value
 
 
 def _memory(text: str | None) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ import typer
 from mmesim.cli.ending import EXIT_INTERRUPTED, EXIT_NOT_MET
 from mmesim.cli.output import note, page, print_json
 from mmesim.cli.progress import no_steps, steps
+from mmesim.cli.shares import share
 from mmesim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -104,20 +105,8 @@ def _question(scenario: str, past: Path, metrics: list[Path] | None, begins: str
     recorded = sliced(read_past(past, metrics or (), begins), *when)
     return Question(
         scenario, recorded, change or (), folder / CELLS, set_ or (), seeds,
-        _share("--confidence", confidence), Trust(_share("--trust", trust), _share("--trust-points", trust_points)),
+        share("--confidence", confidence), Trust(share("--trust", trust), share("--trust-points", trust_points)),
         expand, Workers(processes), folder.name, shlex.join(["mmesim", *sys.argv[1:]]))
-
-
-def _share(option: str, text: str) -> float:
-    """A percentage between 0 and 100 %, both excluded."""
-    from mmesim.units import parse_fraction
-    try:
-        value = parse_fraction(text)
-    except ValueError as error:
-        raise InputError(Problem(str(error), file=option)) from None
-    if not 0 < value < 1:
-        raise InputError(Problem(f"{text} is not between 0% and 100%", file=option, hint=f"e.g. {option} 10%"))
-    return value
 
 
 def _answered(prepared: Prepared, say: Say, *, as_json: bool, bar: bool) -> WhatIf:
