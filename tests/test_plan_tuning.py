@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from mmesim.planner.plan.trial import Level
 from mmesim.planner.plan.tuning import AT_RANDOM, tuned
 from mmesim.scenario.plan import Tune
 
 X = "policy.x"
 Excess = Callable[[float, int, int], float]
 """Of x, the fleet's size and the seed."""
+Order = tuple[float, int, int, Level]
 
 
 @dataclass(eq=False)
@@ -29,7 +31,7 @@ class Candidate:
     seeds: int = 0
     losses: int = 0
     targets: tuple[str, ...] = ()
-    screens: tuple[()] = ()
+    screens: tuple[Level, ...] = (Level.BUSIEST,)
 
     @property
     def x(self) -> float:
@@ -39,27 +41,35 @@ class Candidate:
 
 @dataclass
 class Bench:
-    """Every run is there at once; an order is (x, size, seed), and so is a run."""
+    """Every run is there at once; an order is (x, size, seed, level), and so is a run. The busiest time is worse than
+    the whole."""
 
     excess: Excess
     question: Any
     busiest_is_worth: bool = False
+    foretold: float = 0.5
+    """How much better the whole is than its busiest time, as far as known."""
 
-    def orders(self, trial: Candidate, _level: object, seeds: Iterable[int]) -> list[tuple[float, int, int]]:
+    def orders(self, trial: Candidate, level: Level, seeds: Iterable[int]) -> list[Order]:
         """One for each seed."""
-        return [(trial.x, trial.instances, seed) for seed in seeds]
+        return [(trial.x, trial.instances, seed, level) for seed in seeds]
 
     def has(self, _order: object) -> bool:
         """Always."""
         return True
 
-    def cell(self, order: tuple[float, int, int]) -> tuple[float, int, int]:
+    def cell(self, order: Order) -> Order:
         """The order itself."""
         return order
 
-    def worst(self, cell: tuple[float, int, int]) -> tuple[float, str]:
+    def worst(self, cell: Order) -> tuple[float, str]:
         """As given."""
-        return self.excess(*cell), "target"
+        x, size, seed, level = cell
+        return self.excess(x, size, seed) + 0.5 * (level is Level.BUSIEST), "target"
+
+    def expected_excess(self, cell: Order, _level: Level) -> float:
+        """With the difference that is known."""
+        return self.worst(cell)[0] - self.foretold
 
 
 @dataclass
@@ -143,3 +153,12 @@ def test_numbers_that_cost_more_than_another_arm_are_given_up() -> None:
     search = Search(lambda x, size, seed: needs(x) + 5 - size, best=Candidate(None, 4, {X: "1"}))
     sought(search, likely=8)
     assert len(search.tried) <= AT_RANDOM
+
+
+@pytest.mark.parametrize(("foretold", "runs"), [(0.5, True), (0.0, False)])
+def test_parts_may_miss_what_the_whole_meets(foretold: float, runs: bool) -> None:
+    """The busiest time is beyond the limit; whether the whole is run is a matter of its known difference."""
+    search = Search(lambda x, size, seed: -0.2, best=Candidate(None, 3, {X: "1"}), largest=3)
+    search.bench.foretold = foretold
+    sought(search, likely=3)
+    assert any(one.seeds for one in search.tried.values()) is runs

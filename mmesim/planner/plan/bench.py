@@ -164,6 +164,16 @@ class Bench:
                 return f"{target_title(target.name)}: foretold by the {level.value}"
         return ""
 
+    def expected_excess(self, cell: Cell, level: Level) -> float:
+        """The largest excess of the whole run as a part of it lets expect; before that is known the whole may be half
+        as far again within its limits as the part is."""
+        found_ = []
+        for target in self.targets:
+            pairs = self._pairs.get((target.name, level), {}).values()
+            difference = float(np.mean([whole - part for part, whole in pairs])) if len(pairs) >= PAIRS else -CLOSE
+            found_.append(self.excess(target, cell) + difference)
+        return max(found_)
+
     def learn_whole(self, trial: Trial, cells: Sequence[Cell]) -> None:
         """So many seeds of a candidate are there."""
         for target in self.targets:

@@ -35,6 +35,8 @@ ENOUGH = 50_000
 """Requests that a 99th percentile can be told from."""
 QUIET_S = 1800.0
 """Length of the quietest time."""
+QUIET_ENOUGH = 1000
+"""Requests in it, or it tells nothing of a 99th percentile."""
 WORTH = 3.0
 """A whole run has to be so many times longer than its busiest time, or that is not simulated alone."""
 BY_THE_CLOCK = {"scheduled", "forecast_staffing", "forecast", "hybrid_histogram"}
@@ -61,7 +63,8 @@ class Windows:
     quiet_s: float
     """Start of the quietest time."""
     shares: Mapping[Level, float]
-    """Of all requests that are judged: in the busiest and in the quietest time."""
+    """Of all requests that are judged: in the busiest and in the quietest time; of the latter only where these are
+    enough to tell something."""
 
     @classmethod
     def of(cls, scenario: Scenario, asked: Demand) -> Windows:
@@ -71,7 +74,9 @@ class Windows:
         busiest = float(asked.busiest_rps.sum()) * asked.busiest_window_s
         start_s = max(asked.busiest_start_s, min(LEAD_S, whole_s - asked.busiest_window_s))
         quiet_s, quiet_rps = _quietest(asked, whole_s)
-        shares = {Level.BUSIEST: busiest, Level.QUIETEST: quiet_rps * QUIET_S}
+        shares = {Level.BUSIEST: busiest}
+        if quiet_rps * QUIET_S >= QUIET_ENOUGH:
+            shares[Level.QUIETEST] = quiet_rps * QUIET_S
         return cls(whole_s, start_s, asked.busiest_window_s, quiet_s,
                    {level: min(1.0, requests / max(measured, 1e-9)) for level, requests in shares.items()})
 
@@ -157,7 +162,8 @@ class Trial:
     @property
     def screens(self) -> tuple[Level, ...]:
         """What is looked at before the whole, where that is worth it."""
-        return (Level.QUIETEST, Level.BUSIEST) if self.arm.autoscales else (Level.BUSIEST, Level.QUIETEST)
+        both = (Level.QUIETEST, Level.BUSIEST) if self.arm.autoscales else (Level.BUSIEST, Level.QUIETEST)
+        return tuple(level for level in both if level in self.windows.shares)
 
     @cached_property
     def _whole(self) -> Contender:

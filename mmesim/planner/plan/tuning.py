@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Sequence
+from math import inf
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mmesim.planner.plan.bench import CLOSE
-from mmesim.planner.plan.decide import screened
+from mmesim.planner.plan.decide import screened, survives
 from mmesim.planner.plan.search import Prospect, Search
 from mmesim.planner.plan.space import as_number
 from mmesim.planner.plan.trial import Level, Trial
@@ -110,26 +111,30 @@ def _suggested(one: optuna.Trial, path: str, tune: Tune) -> float:
 
 
 def _tried(search: Search, trial: Trial) -> Work:
-    """Its parts, and once the whole if they allow it; once there is an answer, only if they are within all limits."""
+    """Its parts, and once the whole if they allow it; once there is an answer, only if the whole is expected to do. The
+    parts themselves may well miss the objective."""
     if trial.status == "open":
         yield from screened(search.bench, trial)
-    if trial.status == "open" and not (search.best is not None and _parts_miss(search, trial)):
+    if trial.status == "open" and (search.best is None or _expected_excess(search, trial) <= 0):
         yield search.bench.orders(trial, Level.WHOLE, [0])
         trial.seeds = max(trial.seeds, 1)
 
 
-def _parts_miss(search: Search, trial: Trial) -> bool:
-    orders = [order for level in trial.screens for order in search.bench.orders(trial, level, [0])]
-    return any(search.bench.worst(search.bench.cell(order))[0] > 0 for order in orders if search.bench.has(order))
+def _expected_excess(search: Search, trial: Trial) -> float:
+    """By the parts that were run; nothing is expected of none."""
+    bench = search.bench
+    made = [(order, level) for level in trial.screens for order in bench.orders(trial, level, [0]) if bench.has(order)]
+    return max((bench.expected_excess(bench.cell(order), level) for order, level in made), default=-inf)
 
 
 def _rank(search: Search, trial: Trial) -> tuple[bool, float]:
     """Less is better: (misses the objective, largest excess), or (does not, as far as is known; dollars an hour)."""
     bench = search.bench
-    levels = [Level.WHOLE] if trial.seeds else [*trial.screens, Level.LOSS]
-    orders = [[one for one in bench.orders(trial, level, range(max(1, trial.seeds))) if bench.has(one)]
-              for level in levels]
-    excess = max(fmean(bench.worst(bench.cell(one))[0] for one in made) for made in orders if made)
+    cells = [bench.cell(one) for one in bench.orders(trial, Level.WHOLE, range(trial.seeds))]
+    excess = fmean(bench.worst(cell)[0] for cell in cells) if cells else _expected_excess(search, trial)
+    if survives(bench):
+        excess = max([excess, *(bench.worst(bench.cell(one))[0] for one in bench.orders(trial, Level.LOSS, [0])
+                                if bench.has(one))])
     is_settled = bool(trial.targets)
     if trial.status != "met" if is_settled else excess > 0 or trial.status == "missed":
         return True, max(excess, LEAST_EXCESS)
