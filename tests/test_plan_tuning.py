@@ -101,6 +101,10 @@ class Search:
         """A dollar an instance."""
         return float(trial.instances)
 
+    def is_dearer(self, trial: Candidate) -> bool:
+        """Than the best."""
+        return self.best is not None and trial.instances > self.best.instances
+
     def settle(self, trial: Candidate) -> Iterator[list[Any]]:
         """By the mean of three seeds."""
         yield []

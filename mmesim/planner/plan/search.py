@@ -127,7 +127,7 @@ class Search:
                     return
                 n = bracket.high
                 trial = self.trial(prospect.arm, n, numbers)
-                if self._is_dearer(trial):
+                if self.is_dearer(trial):
                     return
                 yield from self.settle(trial)
                 if trial.status == "met":
@@ -138,7 +138,7 @@ class Search:
             trial = self.trial(prospect.arm, n, numbers)
             yield from self.decide(trial)
             (bracket.met if trial.status == "met" else bracket.missed)(n)
-            if trial.status != "met" and self._is_dearer(trial):
+            if trial.status != "met" and self.is_dearer(trial):
                 return
 
     def most(self, prospect: Prospect) -> int:
@@ -151,7 +151,8 @@ class Search:
             return 0
         return min(most, int(best / price))
 
-    def _is_dearer(self, trial: Trial) -> bool:
+    def is_dearer(self, trial: Trial) -> bool:
+        """Than the best so far; not while its cost is unknown."""
         cost = self.cost_per_hour(trial)
         return self.best is not None and inf > cost > self.cost_per_hour(self.best)
 

@@ -4,7 +4,7 @@ The tree-structured Parzen estimator of optuna (Bergstra et al., NeurIPS 2011), 
 misses the objective (constraints), seeded: the same question asks for the same candidates. The fleet's size is one of
 the numbers. The first candidate has the numbers as written and the estimated size; once a fixed fleet does, only
 smaller ones are tried, whatever their numbers: no others cost less. A candidate that parts of the whole rule out is
-told as such; each other one is run once, and what would be the arm's best with that one run is settled before it is
+told as such; each other one is run once, and what would be the best of all with that one run is settled before it is
 taken to be: luck with one seed neither ends the search nor leads it. An arm that has fallen behind the best of all is
 given up (racing). The numbers of its best are then sized like any other.
 """
@@ -59,7 +59,7 @@ def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tu
         yield from together([_tried(search, trial) for trial in tried], AT_ONCE)
         for one, trial in zip(asked, tried, strict=True):
             rank = _rank(search, trial)
-            if not rank[0] and (best is None or rank < best[0]):
+            if not rank[0] and (best is None or rank < best[0]) and not search.is_dearer(trial):
                 yield from search.settle(trial)
                 rank = _rank(search, trial)
             one.set_user_attr("missed_by", rank[1] if rank[0] else 0.0)
