@@ -31,7 +31,7 @@ def _of_arm(search: Search, prospect: Prospect) -> Work:
     if prospect.least > search.bench.question.settings.instances.max:
         cost, why = prospect.least_cost_per_hour, prospect.need.why
         search.ruled_out.append(RuledOut(prospect.arm, prospect.least, cost, why))
-    elif prospect.arm.tune:
+    elif prospect.arm.tune and search.most(prospect) >= prospect.least:
         numbers, likely = yield from tuned(search, prospect)
         yield from search.smallest(replace(prospect, likely=likely), numbers)
     else:

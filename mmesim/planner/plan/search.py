@@ -19,7 +19,7 @@ from mmesim.planner.plan.trial import Level, Trial, Windows
 from mmesim.planner.plan.work import Work, together
 from mmesim.planner.runs.cells import Cell
 
-SIDE_BY_SIDE = 2
+SIDE_BY_SIDE = 4
 """Arms worked on at once: a number of its own, or the plan would depend on the machine."""
 SAME_COST = 1e-6
 """Costs that differ by less, in parts, are one cost."""
@@ -68,9 +68,10 @@ class Search:
     ruled_out: list[RuledOut] = field(default_factory=list)
 
     def work_off(self, waiting: Sequence[Work]) -> None:
-        """All of the work, side by side."""
+        """All of the work, side by side; long runs begin first, or one would be waited for alone."""
         for wanted in together(waiting, SIDE_BY_SIDE):
-            self.bench.run(wanted, self._so_far())
+            longest_first = sorted(wanted, key=lambda order: -(order.scenario.duration or inf))
+            self.bench.run(longest_first, self._so_far())
 
     def prospect(self, arm: Arm) -> Prospect:
         """What arithmetic says of an arm."""
@@ -142,11 +143,12 @@ class Search:
                 return
 
     def most(self, prospect: Prospect) -> int:
-        """The largest fleet, or least size of one, that may be the best: no dearer than the best so far."""
+        """The largest fleet that may be the best, no dearer than the best so far; with autoscaling the least size of
+        one, cheaper: at the same cost it would never scale."""
         most, price = self.bench.question.settings.instances.max, prospect.arm.price_per_hour
         if self.best is None or not price:
             return most
-        best = self.cost_per_hour(self.best) * (1 + SAME_COST)
+        best = self.cost_per_hour(self.best) * (1 + (-SAME_COST if prospect.arm.autoscales else SAME_COST))
         if prospect.least_cost_per_hour > best:
             return 0
         return min(most, int(best / price))
