@@ -114,13 +114,15 @@ class Search:
 
 
 def sought(search: Search, least: int = 1, likely: int = 4) -> tuple[float, int]:
-    """The number and the size that come out."""
+    """The number and the size that come out; (0, 0): given up."""
     arm = SimpleNamespace(stands={}, tune={X: Tune(low=0.0, high=10.0)}, autoscales=False, price_per_hour=1.0)
     work = tuned(search, SimpleNamespace(arm=arm, least=least, likely=likely))  # type: ignore[arg-type]
     while True:
         try:
             next(work)
         except StopIteration as end:
+            if end.value is None:
+                return 0.0, 0
             numbers, size = end.value
             return float(numbers[X]), size
 
@@ -154,9 +156,9 @@ def test_once_another_arm_has_an_answer_hopeless_numbers_are_given_up_and_near_o
 
 
 def test_numbers_that_cost_more_than_another_arm_are_given_up() -> None:
-    search = Search(lambda x, size, seed: needs(x) + 5 - size, best=Candidate(None, 4, {X: "1"}))
-    sought(search, likely=8)
-    assert len(search.tried) <= AT_RANDOM
+    search = Search(lambda x, size, seed: 6.0 - size, best=Candidate(None, 4, {X: "1"}))
+    assert sought(search, likely=8) == (0.0, 0)
+    assert len(search.tried) <= AT_RANDOM and not search.settled
 
 
 @pytest.mark.parametrize(("foretold", "runs"), [(0.5, True), (0.0, False)])

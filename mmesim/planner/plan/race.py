@@ -18,12 +18,16 @@ from mmesim.planner.plan.space import Arm
 from mmesim.planner.plan.tuning import tuned
 from mmesim.planner.plan.work import Work
 
+SIDE_BY_SIDE = {False: 2, True: 4}
+"""Has numbers to be found -> arms worked on at once: numbers of their own, or the plan would depend on the machine.
+What one arm finds shortens only those that come after it."""
+
 
 def race(search: Search, arms: Sequence[Arm]) -> None:
     """Find the best of the arms: `search.best`."""
     prospects = sorted(map(search.prospect, arms), key=lambda one: (one.likely_cost_per_hour, one.arm.name))
-    for tunes in (False, True):  # what takes few runs first: its best makes the rest shorter
-        search.work_off([_of_arm(search, one) for one in prospects if bool(one.arm.tune) is tunes])
+    for tunes, at_once in SIDE_BY_SIDE.items():  # what takes few runs first: its best makes the rest shorter
+        search.work_off([_of_arm(search, one) for one in prospects if bool(one.arm.tune) is tunes], at_once)
 
 
 def _of_arm(search: Search, prospect: Prospect) -> Work:
@@ -32,7 +36,8 @@ def _of_arm(search: Search, prospect: Prospect) -> Work:
         cost, why = prospect.least_cost_per_hour, prospect.need.why
         search.ruled_out.append(RuledOut(prospect.arm, prospect.least, cost, why))
     elif prospect.arm.tune and search.most(prospect) >= prospect.least:
-        numbers, likely = yield from tuned(search, prospect)
-        yield from search.smallest(replace(prospect, likely=likely), numbers)
+        if found := (yield from tuned(search, prospect)):
+            numbers, likely = found
+            yield from search.smallest(replace(prospect, likely=likely), numbers)
     else:
         yield from search.smallest(prospect, {})

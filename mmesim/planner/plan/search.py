@@ -19,8 +19,6 @@ from mmesim.planner.plan.trial import Level, Trial, Windows
 from mmesim.planner.plan.work import Work, together
 from mmesim.planner.runs.cells import Cell
 
-SIDE_BY_SIDE = 4
-"""Arms worked on at once: a number of its own, or the plan would depend on the machine."""
 SAME_COST = 1e-6
 """Costs that differ by less, in parts, are one cost."""
 
@@ -67,9 +65,9 @@ class Search:
     trials: dict[tuple[object, ...], Trial] = field(default_factory=dict)
     ruled_out: list[RuledOut] = field(default_factory=list)
 
-    def work_off(self, waiting: Sequence[Work]) -> None:
-        """All of the work, side by side; long runs begin first, or one would be waited for alone."""
-        for wanted in together(waiting, SIDE_BY_SIDE):
+    def work_off(self, waiting: Sequence[Work], at_once: int = 2) -> None:
+        """All of the work, so many pieces side by side; long runs begin first, or one would be waited for alone."""
+        for wanted in together(waiting, at_once):
             longest_first = sorted(wanted, key=lambda order: -(order.scenario.duration or inf))
             self.bench.run(longest_first, self._so_far())
 

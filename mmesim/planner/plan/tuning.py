@@ -42,9 +42,9 @@ LEAST_EXCESS = 0.01
 """Of what was not within the limits for sure, though on average it was."""
 
 
-def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tuple[dict[str, str], int]]:
+def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tuple[dict[str, str], int] | None]:
     """The best numbers of an arm, as written, and its size with them; of those that all miss the objective, the ones
-    that miss it least."""
+    that miss it least (a larger fleet may do). None: they do, and cost more than the best of all."""
     study, trials = _study(search.bench.question.scenario.seed), search.bench.question.settings.trials
     likely = min(max(prospect.least, prospect.likely), _most(search, prospect))
     study.enqueue_trial({**prospect.arm.stands, SIZE: likely})
@@ -67,6 +67,9 @@ def tuned(search: Search, prospect: Prospect) -> Generator[list[Order], None, tu
             if best is None or rank < best[0]:
                 best = rank, trial
     assert best is not None
+    misses, _ = best[0]
+    if not misses and _is_behind(search, best[0]):
+        return None
     return dict(best[1].numbers), best[1].instances
 
 
