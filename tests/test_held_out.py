@@ -3,7 +3,6 @@ those of the documents, and a small version goes through from end to end. In ful
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,8 +95,6 @@ SMALL = ("plan.instance_types=[ml.g6.xlarge]", "plan.choose={}", "plan.tune={}",
 @pytest.fixture(scope="module")
 def held(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Held:
     """A day to plan on, three hours of lead, a day to be judged on with one seed, fixed fleets of one type."""
-    if not os.environ.get("MMESIM_LONG"):
-        pytest.skip("takes two minutes: set MMESIM_LONG=1")
     world = replace(WORLDS["genai"], cut_s=7 * DAY_S, lead_s=3 * 3600.0, has_days=False, margin=1.0)
     return held_out(world, shared_data, tmp_path_factory.mktemp("held"), seeds=1, workers=Workers(1), more=SMALL,
                     reasons=False, first_s=6 * DAY_S, end_s=8 * DAY_S)
