@@ -157,10 +157,11 @@ def test_cpu_endpoint_is_sized_by_memory(results: Path) -> None:
 
 @pytest.mark.data
 def test_a_real_day(shared_data: Path, results: Path) -> None:
-    """The whole day as it is."""
-    run = example("azure-day", results, "--set", f"workload.trace={shared_data / 'traces' / TRACE}")
-    assert run.summary["run"]["ended_s"] == pytest.approx(24 * 3600, abs=60)
-    assert run.summary["requests"]["invocations"] > 850_000
+    """Its first eight hours as they are."""
+    run = example("azure-day", results, "--set", f"workload.trace={shared_data / 'traces' / TRACE}", "--set",
+                  "duration=8h")
+    assert run.summary["run"]["ended_s"] == pytest.approx(8 * 3600, abs=60)
+    assert run.summary["requests"]["invocations"] > 250_000
     assert 0.65 < hits(run) < 0.85
 
 
@@ -173,7 +174,7 @@ def blocks(language: str) -> list[str]:
 
 
 BRIEF = ["--set", "duration=8m", "--set", "warmup=1m"]
-SHORT = {"run": BRIEF, "plan": BRIEF, "sweep": BRIEF,
+SHORT = {"run": BRIEF, "plan": [*BRIEF, "--no-reasons"], "sweep": BRIEF,
          "compare": ["--set", "duration=4m", "--set", "warmup=1m", "--seeds", "3", "--no-report"]}
 """What makes a command of the README a short one."""
 OF_A_WORLD = {"live serve": "--check", "live load": "--help", "live shadow": "--help", "live parity": "--help",

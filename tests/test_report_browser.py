@@ -16,7 +16,7 @@ from mmesim.results.comparison import Comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "reports" / "examples").glob("*.html"))
-LEAST = {"quickstart": 12, "quickstart-evictions": 7}
+LEAST = {"quickstart": 12, "quickstart-evictions": 7, "quickstart-plan": 5}
 """Figures of each."""
 ROWS = "[...document.querySelectorAll('table.main tbody tr')].map(row => row.cells[0].dataset.v)"
 HEADS = "[...document.querySelectorAll('table.main thead th')]"
