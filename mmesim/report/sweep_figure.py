@@ -85,6 +85,8 @@ def _line(sweep: Sweep, table: DataFrame, axis: SweepAxis, metric: Metric, path:
         if names is None:
             panel.fill_between(x, low, high, color=INK["blue"], alpha=0.2, lw=0)
             panel.plot(x, y, color=INK["blue"], marker="o", ms=3.5)
+            if not (x % 1).any():
+                panel.xaxis.get_major_locator().set_params(integer=True)
         else:
             panel.errorbar(x, y, np.nan_to_num(np.vstack((y - low, high - y))), fmt="o", color=INK["blue"], capsize=3)
             panel.set_xticks(range(len(names)), names)
